@@ -1,0 +1,151 @@
+//! What a snapshot knows of one directory entry. The encoding is in `tree.rs`; here are the values.
+
+use crate::clock::Timestamp;
+use crate::id::{ChunkId, TreeId};
+use std::sync::Arc;
+
+/// Longest entry name in bytes (Linux allows 255).
+pub const ENTRY_NAME_MAX: usize = 255;
+/// Longest symbolic-link target in bytes (`PATH_MAX` less the terminator).
+pub const LINK_TARGET_MAX: usize = 4095;
+/// Contents up to this many bytes live in the tree itself.
+pub const INLINE_MAX: usize = 512;
+/// Longest extended-attribute name in bytes, as in Linux.
+pub const XATTR_NAME_MAX: usize = 255;
+/// Longest extended-attribute value in bytes, as in Linux.
+pub const XATTR_VALUE_MAX: usize = 65_536;
+/// Most extended attributes kept of one entry.
+pub const XATTR_COUNT_MAX: usize = 1024;
+
+/// Who owns an entry: the numbers, and the names they had on the host that was backed up (empty where unknown).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// User number.
+    pub uid: u32,
+    /// Group number.
+    pub gid: u32,
+    /// User name; empty if the number had none.
+    pub user: Vec<u8>,
+    /// Group name; empty if the number had none.
+    pub group: Vec<u8>,
+}
+
+/// One extended attribute.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Xattr {
+    /// Name with its namespace, such as `user.comment`.
+    pub name: Vec<u8>,
+    /// Value.
+    pub value: Vec<u8>,
+}
+
+/// Everything about an entry but its name and content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// The low twelve bits of `st_mode`: permissions, setuid, setgid, sticky.
+    pub mode: u32,
+    /// Owner.
+    pub owner: Arc<Owner>,
+    /// Time of last change of the content.
+    pub mtime: Timestamp,
+    /// Time of last change of the inode: for noticing changes, never restored.
+    pub ctime: Timestamp,
+    /// Inode number: for noticing changes and for hard links.
+    pub inode: u64,
+    /// Device number as the host showed it: for hard links only, not compared between runs.
+    pub device: u64,
+    /// Number of names the inode had.
+    pub links: u32,
+    /// Extended attributes, sorted by name.
+    pub xattrs: Vec<Xattr>,
+}
+
+/// Where a file's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// Here (at most [`INLINE_MAX`] bytes).
+    Inline(Vec<u8>),
+    /// In these chunks, in order.
+    Chunks(Vec<ChunkId>),
+    /// In the chunks of these lists, in order.
+    Lists(Vec<TreeId>),
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Regular file.
+    File {
+        /// Length in bytes of what was read.
+        size: u64,
+        /// Fewer blocks were allocated than the length needs.
+        sparse: bool,
+        /// The file kept changing while it was read; the content is a mixture of several moments.
+        inconsistent: bool,
+        /// The bytes.
+        body: Body,
+    },
+    /// Directory.
+    Directory {
+        /// Its entries.
+        tree: TreeId,
+    },
+    /// Symbolic link.
+    Symlink {
+        /// Where it points, byte for byte.
+        target: Vec<u8>,
+    },
+    /// Named pipe.
+    Fifo,
+    /// Character device.
+    CharDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// Block device.
+    BlockDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// Socket (recorded, never restored).
+    Socket,
+}
+
+/// One directory entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Name: 1 to 255 bytes, no slash, no NUL, neither `.` nor `..`.
+    pub name: Vec<u8>,
+    /// Metadata.
+    pub metadata: Metadata,
+    /// Type and content.
+    pub content: Content,
+}
+
+/// Whether bytes may be the name of a directory entry. Checked when a tree is decoded and again before a file is created.
+pub fn is_entry_name(name: &[u8]) -> bool {
+    !name.is_empty()
+        && name.len() <= ENTRY_NAME_MAX
+        && name != b"."
+        && name != b".."
+        && !name.iter().any(|b| matches!(b, b'/' | 0))
+}
+
+impl Node {
+    /// Bytes of content; 0 for anything but a regular file.
+    pub fn size(&self) -> u64 {
+        match self.content {
+            Content::File { size, .. } => size,
+            _ => 0,
+        }
+    }
+
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.content, Content::Directory { .. })
+    }
+}

@@ -1,0 +1,144 @@
+//! What the engine may ask of a store, and what every store guarantees. One suite (`tests/storage_contract`) holds all
+//! stores to it, test for number.
+//!
+//! * **S1 atomic:** an object is seen whole or not at all, however the write ended.
+//! * **S2 durable:** when [`Publish::publish_batch`] returns, the objects survive a power cut.
+//! * **S3 create-only:** an existing object is never changed; publishing over it reports [`Published::Existed`].
+//! * **S4 read-after-write:** a published object is read, sized and listed by every later request.
+//! * **S5 complete listing:** a listing names every object that existed throughout it, or fails; never a part as a whole.
+//! * **S6 classified errors:** only [`ErrorKind::NotFound`](super::ErrorKind) means absence.
+//! * **S7 exact ranges:** a ranged read fills the buffer or fails.
+//! * **S8 no leftovers:** what was staged and not published is gone when dropped, and never listed.
+
+use super::error::Result;
+use crate::object::{Encoded, ObjectName};
+use std::fmt;
+
+/// An object seen in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// Whether publishing made the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It did.
+    Created,
+    /// An object of that name was there; it is unchanged.
+    Existed,
+}
+
+/// Reading.
+pub trait Fetch: Send + Sync + fmt::Debug {
+    /// The whole object; an error if it is longer than `len_max` bytes.
+    ///
+    /// # Errors
+    /// `NotFound`, `TooLarge`, or what the store says.
+    fn read(&self, name: &ObjectName, len_max: u64) -> Result<Vec<u8>>;
+
+    /// Fills `buf` from byte `offset` on.
+    ///
+    /// # Errors
+    /// `NotFound`; `Truncated` when the object ends before the buffer is full.
+    fn read_range(&self, name: &ObjectName, offset: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// Length in bytes.
+    ///
+    /// # Errors
+    /// `NotFound`, or what the store says.
+    fn size(&self, name: &ObjectName) -> Result<u64>;
+
+    /// Every object whose name starts with `prefix` (whole path components: `d/ab` holds `d/ab/c`, not `d/abc`), in name order.
+    ///
+    /// # Errors
+    /// What the store says. An error is never an empty or a shorter list.
+    fn list(&self, prefix: &ObjectName) -> Result<Vec<Listed>>;
+}
+
+/// An object on its way: written, not yet visible. Dropping it discards it.
+pub struct Staged {
+    name: ObjectName,
+    len: u64,
+    pub(in crate::storage) body: super::StagedBody,
+}
+
+impl Staged {
+    pub(in crate::storage) fn new(name: ObjectName, len: u64, body: super::StagedBody) -> Self {
+        Self { name, len, body }
+    }
+
+    /// The name it will have.
+    pub fn name(&self) -> &ObjectName {
+        &self.name
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl fmt::Debug for Staged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Staged").field("name", &self.name).field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// Takes an object's bytes piece by piece, since a pack's name is known only when its last byte is.
+pub trait Stage: Send {
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// What the store says; the stage is useless afterwards.
+    fn append(&mut self, bytes: Encoded<'_>) -> Result<()>;
+
+    /// Ends the object and names it. `len` is how many bytes the caller believes it appended.
+    ///
+    /// # Errors
+    /// `Truncated` when the store holds another number of bytes; otherwise what the store says.
+    fn finish(self: Box<Self>, name: ObjectName, len: u64) -> Result<Staged>;
+}
+
+/// Creating, never changing.
+pub trait Publish: Send + Sync + fmt::Debug {
+    /// Starts an object.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn stage(&self) -> Result<Box<dyn Stage>>;
+
+    /// Makes staged objects durable and visible, in the order given: a later one is never visible without the earlier.
+    ///
+    /// # Errors
+    /// The first failure; objects before it may have been published.
+    fn publish_batch(&self, staged: Vec<Staged>) -> Result<Vec<Published>>;
+
+    /// Stages and publishes one object held in memory.
+    ///
+    /// # Errors
+    /// As [`Publish::stage`] and [`Publish::publish_batch`].
+    fn put_new(&self, name: &ObjectName, object: Encoded<'_>) -> Result<Published> {
+        let mut stage = self.stage()?;
+        stage.append(object)?;
+        let staged = stage.finish(name.clone(), object.as_bytes().len() as u64)?;
+        Ok(self.publish_batch(vec![staged])?.pop().unwrap_or(Published::Existed))
+    }
+}
+
+/// Removing. A backup is never handed this.
+pub trait Remove: Send + Sync + fmt::Debug {
+    /// Removes an object; one that is not there counts as removed.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn remove(&self, name: &ObjectName) -> Result<()>;
+}
