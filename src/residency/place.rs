@@ -1,0 +1,65 @@
+//! Canada and its provinces and territories, and the pin: the set of them that an owner allows.
+
+use std::fmt;
+
+/// The thirteen provinces and territories by their postal abbreviation (Canada Post addressing guidelines).
+const PROVINCES: [&str; 13] = ["AB", "BC", "MB", "NB", "NL", "NS", "NT", "NU", "ON", "PE", "QC", "SK", "YT"];
+
+/// Where data may be: all of Canada, or some of its provinces and territories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// Anywhere in Canada.
+    Canada,
+    /// Only these, sorted, each once.
+    Provinces(Vec<&'static str>),
+}
+
+/// A text that is no pin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a place in Canada: {0:?} (use CA, or provinces such as QC,ON)")]
+pub struct PinError(String);
+
+impl Pin {
+    /// Reads `CA`, or province abbreviations separated by commas.
+    ///
+    /// # Errors
+    /// [`PinError`] naming the first part that is no place.
+    pub fn parse(text: &str) -> Result<Self, PinError> {
+        if text == "CA" {
+            return Ok(Self::Canada);
+        }
+        let mut places = text
+            .split(',')
+            .map(|part| {
+                let part = part.trim();
+                PROVINCES.into_iter().find(|p| *p == part).ok_or_else(|| PinError(part.to_owned()))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        places.sort_unstable();
+        places.dedup();
+        Ok(Self::Provinces(places))
+    }
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Canada => f.write_str("CA"),
+            Self::Provinces(places) => f.write_str(&places.join(",")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_have_one_spelling() {
+        assert_eq!(Pin::parse("CA").map(|p| p.to_string()), Ok("CA".into()));
+        assert_eq!(Pin::parse("QC, ON,QC").map(|p| p.to_string()), Ok("ON,QC".into()));
+        for bad in ["", "ca", "US", "QC,US", "QC;ON"] {
+            assert!(Pin::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
