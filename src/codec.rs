@@ -72,8 +72,7 @@ impl Compressor {
         if let Some(zstd) = &mut self.0 {
             out.resize(1 + zstd::zstd_safe::compress_bound(plain.len()), 0);
             out[0] = ZSTD;
-            let written =
-                zstd.compress_to_buffer(plain, &mut out[1..]).map_err(|e| CodecError::Zstd(e.to_string()))?;
+            let written = zstd.compress_to_buffer(plain, &mut out[1..]).map_err(|e| CodecError::Zstd(e.to_string()))?;
             if written + plain.len() / 64 < plain.len() {
                 out.truncate(1 + written);
                 return Ok(());

@@ -11,5 +11,7 @@ pub mod crypto;
 pub mod format;
 pub mod id;
 pub mod object;
+pub mod progress;
+pub mod repository;
 pub mod residency;
 pub mod storage;

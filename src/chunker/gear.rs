@@ -102,7 +102,8 @@ mod tests {
         }
         let mut edited = data.clone();
         edited.splice(500_000..500_000, *b"inserted");
-        let after: std::collections::HashSet<_> = cuts(&chunker, &edited).into_iter().map(|c| edited.len() - c).collect();
+        let after: std::collections::HashSet<_> =
+            cuts(&chunker, &edited).into_iter().map(|c| edited.len() - c).collect();
         let kept = before.iter().filter(|&&c| c > 520_000 && after.contains(&(data.len() - c))).count();
         assert!(kept > 100, "only {kept} cuts behind the edit were found again");
     }

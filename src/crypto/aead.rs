@@ -63,9 +63,7 @@ impl SectionKey {
 
     fn seal(&self, counter: u64, buffer: &mut Vec<u8>) -> Result<(), SealError> {
         let nonce = Self::nonce(counter);
-        self.cipher
-            .encrypt_in_place(&nonce.into(), &self.associated_data(counter), buffer)
-            .map_err(|_| SealError)
+        self.cipher.encrypt_in_place(&nonce.into(), &self.associated_data(counter), buffer).map_err(|_| SealError)
     }
 }
 
@@ -148,12 +146,12 @@ pub fn seal_once(key: Secret, associated_data: &[u8], message: &mut Vec<u8>) -> 
 /// # Errors
 /// [`OpenError`]; the buffer is then empty.
 pub fn open_once(key: &Secret, associated_data: &[u8], message: &mut Vec<u8>) -> Result<(), OpenError> {
-    ChaCha20Poly1305::new(&(*key.expose()).into())
-        .decrypt_in_place(&[0; 12].into(), associated_data, message)
-        .map_err(|_| {
+    ChaCha20Poly1305::new(&(*key.expose()).into()).decrypt_in_place(&[0; 12].into(), associated_data, message).map_err(
+        |_| {
             message.clear();
             OpenError
-        })
+        },
+    )
 }
 
 #[cfg(test)]

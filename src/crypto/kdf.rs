@@ -124,7 +124,9 @@ mod tests {
 
     #[test]
     fn hostile_password_parameters_are_refused_before_any_work() {
-        for (memory_kib, passes, lanes) in [(u32::MAX, 3, 4), (64 * 1024, u32::MAX, 4), (64 * 1024, 3, 17), (1024, 3, 1)] {
+        for (memory_kib, passes, lanes) in
+            [(u32::MAX, 3, 4), (64 * 1024, u32::MAX, 4), (64 * 1024, 3, 17), (1024, 3, 1)]
+        {
             let cost = PasswordCost { memory_kib, passes, lanes };
             assert_eq!(stretch_password(b"x", &[0; 32], cost).err(), Some(PasswordError::Bounds(cost)));
         }

@@ -87,8 +87,7 @@ impl Config {
     /// [`FormatError`] when it is malformed or not authentic.
     pub fn decode(bytes: &[u8], master: &MasterKey) -> Result<Self> {
         let config = Self::decode_unverified(bytes)?;
-        let (content, tag) =
-            bytes.split_last_chunk::<32>().ok_or(FormatError::Truncated { what: "configuration" })?;
+        let (content, tag) = bytes.split_last_chunk::<32>().ok_or(FormatError::Truncated { what: "configuration" })?;
         if !equal(&mac(&master.config_mac_key(&config.repository), content), tag) {
             return Err(FormatError::NotAuthentic { what: "configuration" });
         }

@@ -5,7 +5,7 @@
 //! commitment that is compared before anything is opened. What is sealed in a section is bound to the hash of the whole
 //! header, to the section and to a message number, so nothing opens in another object or place.
 
-use crate::crypto::aead::{SectionKey, Sealer, open_once, seal_once};
+use crate::crypto::aead::{Sealer, SectionKey, open_once, seal_once};
 use crate::crypto::hash;
 use crate::crypto::kdf::derive_committed;
 use crate::crypto::keyring::RecipientKey;
@@ -102,7 +102,8 @@ pub fn create(
     random: &dyn Randomness,
 ) -> Result<NewEnvelope> {
     let stanzas: usize = recipients.iter().map(|list| list.len()).sum();
-    let limit = |what, value: usize, limit: usize| FormatError::Limit { what, value: value as u64, limit: limit as u64 };
+    let limit =
+        |what, value: usize, limit: usize| FormatError::Limit { what, value: value as u64, limit: limit as u64 };
     if recipients.is_empty() || recipients.len() > SECTIONS_MAX {
         return Err(limit("number of sections", recipients.len(), SECTIONS_MAX));
     }
@@ -190,11 +191,8 @@ pub fn header_len(start: &[u8]) -> Result<usize> {
 /// contradicts its commitment. A section without a fitting key is not an error here.
 pub fn open(bytes: &[u8], kind: ObjectKind, place: &Place, keys: &[&RecipientKey]) -> Result<OpenEnvelope> {
     let mut r = Reader::new(bytes, "object header");
-    let found = Place {
-        repository: read_start(&mut r, kind)?,
-        dataset: DatasetId::from_bytes(r.array()?),
-        epoch: r.u32()?,
-    };
+    let found =
+        Place { repository: read_start(&mut r, kind)?, dataset: DatasetId::from_bytes(r.array()?), epoch: r.u32()? };
     if found != *place {
         return Err(FormatError::Invalid { what: "repository, dataset or epoch of the object" });
     }

@@ -17,7 +17,8 @@ fn keys() -> crate::crypto::keyring::DatasetKeys {
 fn a_section_opens_for_its_recipient_only() {
     let keys = keys();
     let random = SeededRandom::new(1);
-    let new = create(ObjectKind::MetaPack, &place(), &[&[&keys.index], &[&keys.references, &keys.data]], &random).unwrap();
+    let new =
+        create(ObjectKind::MetaPack, &place(), &[&[&keys.index], &[&keys.references, &keys.data]], &random).unwrap();
     let mut sealed = b"refs".to_vec();
     let number = new.sealer.seal(new.sealer.number().unwrap(), 1, &mut [&mut sealed]).unwrap();
 

@@ -190,9 +190,8 @@ pub fn encode_end(
     let mut sealed = pad(w.as_slice());
     let number = sealer.number().map_err(|e| FormatError::Seal(e.to_string()))?;
     let mut end = Writer::new();
-    let trailer_number = sealer
-        .seal(number, TRAILER_SECTION, &mut [&mut sealed])
-        .map_err(|e| FormatError::Seal(e.to_string()))?;
+    let trailer_number =
+        sealer.seal(number, TRAILER_SECTION, &mut [&mut sealed]).map_err(|e| FormatError::Seal(e.to_string()))?;
     let least = body_len + 8 + sealed.len() as u64 + FOOTER_LEN as u64;
     let padding = padme::padded(least.max(PACK_LEN_MIN)) - least;
     let mut filling = vec![0; padding as usize];

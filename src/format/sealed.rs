@@ -9,7 +9,7 @@ use crate::format::envelope::{self, Place};
 use crate::format::padme;
 use crate::format::wire::{FormatError, Reader, Result, Writer};
 use crate::id::HostKey;
-use crate::object::ObjectKind;
+use crate::object::{Encoded, ObjectKind};
 
 /// Longest small object in bytes, and so the most a reader fetches at once.
 pub const OBJECT_LEN_MAX: u64 = 32 << 20;
@@ -139,4 +139,9 @@ pub fn decode(bytes: &[u8], kind: ObjectKind, place: &Place, keys: &[&RecipientK
     let signature = if signed { Some(r.array::<SIGNATURE_LEN>()?) } else { None };
     r.end()?;
     Ok(Decoded { sections, signed_hash, signature })
+}
+
+/// Marks bytes that one of this layer's encoders made as fit to leave the host.
+pub fn encoded(bytes: &[u8]) -> Encoded<'_> {
+    Encoded::new(bytes)
 }

@@ -5,8 +5,8 @@
 
 use crate::clock::Timestamp;
 use crate::format::node::{
-    Body, Content, ENTRY_NAME_MAX, INLINE_MAX, LINK_TARGET_MAX, Metadata, Node, Owner, XATTR_COUNT_MAX,
-    XATTR_NAME_MAX, XATTR_VALUE_MAX, Xattr, is_entry_name,
+    Body, Content, ENTRY_NAME_MAX, INLINE_MAX, LINK_TARGET_MAX, Metadata, Node, Owner, XATTR_COUNT_MAX, XATTR_NAME_MAX,
+    XATTR_VALUE_MAX, Xattr, is_entry_name,
 };
 use crate::format::wire::{FormatError, Reader, Result, Writer};
 use crate::id::{ChunkId, TreeId};

@@ -331,7 +331,9 @@ mod tests {
             assert_eq!((r.varint().unwrap(), r.signed().unwrap()), (value, value.cast_signed()));
             r.end().unwrap();
         }
-        for bad in [&[0x80, 0x00][..], &[0xff; 10], &[0x80; 11], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]] {
+        for bad in
+            [&[0x80, 0x00][..], &[0xff; 10], &[0x80; 11], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]]
+        {
             assert!(Reader::new(bad, "test").varint().is_err(), "{bad:?}");
         }
     }

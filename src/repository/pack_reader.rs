@@ -1,0 +1,261 @@
+//! Reading packs: blobs by number, trees by id; whatever is returned has been opened and has the id it was asked for by.
+
+use crate::codec::Decompressor;
+use crate::format::envelope::{self, FIXED_LEN, HEADER_LEN_MAX, OpenEnvelope};
+use crate::format::pack::{self, FOOTER_LEN, PackKind, Trailer};
+use crate::format::tree::{self, Tree};
+use crate::format::wire::FormatError;
+use crate::id::{ChunkId, TreeId};
+use crate::object::ObjectName;
+use crate::repository::error::{RepositoryError, Result};
+use crate::repository::handle::Repository;
+use crate::repository::index::{BlobIndex, Index, Location, PackInfo};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Opened pack headers kept; about 200 bytes each.
+const HEADERS_MAX: usize = 4096;
+/// Plaintext bytes of meta blobs kept.
+const CACHE_BYTES_MAX: usize = 12 << 20;
+
+/// Buffers of one reading thread.
+#[derive(Debug)]
+pub struct ReadBuffers {
+    sealed: Vec<u8>,
+    decompressor: Decompressor,
+    /// The plaintext of the blob read last, one part after the other.
+    pub plain: [Vec<u8>; 2],
+}
+
+impl ReadBuffers {
+    /// Empty buffers.
+    ///
+    /// # Errors
+    /// When the decompressor cannot be set up.
+    pub fn new() -> Result<Self> {
+        let decompressor = Decompressor::new()
+            .map_err(|e| RepositoryError::Encode { what: "decompressor", source: FormatError::Codec(e) })?;
+        Ok(Self { sealed: Vec::new(), decompressor, plain: [Vec::new(), Vec::new()] })
+    }
+}
+
+#[derive(Debug, Default)]
+struct BlobCache {
+    blobs: HashMap<BlobIndex, (u64, Arc<[Vec<u8>; 2]>)>,
+    bytes: usize,
+    tick: u64,
+}
+
+impl BlobCache {
+    fn get(&mut self, blob: BlobIndex) -> Option<Arc<[Vec<u8>; 2]>> {
+        self.tick += 1;
+        let tick = self.tick;
+        self.blobs.get_mut(&blob).map(|(used, parts)| {
+            *used = tick;
+            Arc::clone(parts)
+        })
+    }
+
+    fn put(&mut self, blob: BlobIndex, parts: Arc<[Vec<u8>; 2]>) {
+        let len = parts[0].len() + parts[1].len();
+        while self.bytes + len > CACHE_BYTES_MAX && !self.blobs.is_empty() {
+            let oldest = self.blobs.iter().min_by_key(|(_, (used, _))| *used).map(|(blob, _)| *blob);
+            let Some((_, parts)) = oldest.and_then(|blob| self.blobs.remove(&blob)) else { break };
+            self.bytes -= parts[0].len() + parts[1].len();
+        }
+        self.tick += 1;
+        if self.blobs.insert(blob, (self.tick, parts)).is_none() {
+            self.bytes += len;
+        }
+    }
+}
+
+/// Reads what an index names.
+#[derive(Debug)]
+pub struct PackReader {
+    repository: Arc<Repository>,
+    index: Arc<Index>,
+    headers: Mutex<HashMap<u32, Arc<OpenEnvelope>>>,
+    cache: Mutex<BlobCache>,
+}
+
+impl PackReader {
+    /// A reader of `index`'s packs.
+    pub fn new(repository: Arc<Repository>, index: Arc<Index>) -> Self {
+        Self { repository, index, headers: Mutex::default(), cache: Mutex::default() }
+    }
+
+    /// The index.
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> &Arc<Repository> {
+        &self.repository
+    }
+
+    /// A pack's object name.
+    pub fn pack_name(&self, pack: &PackInfo) -> ObjectName {
+        self.repository.layout().pack(pack.kind, &pack.id)
+    }
+
+    /// The pack that a blob is in.
+    pub fn pack_of(&self, blob: BlobIndex) -> &PackInfo {
+        &self.index.packs()[self.index.blob(blob).pack as usize]
+    }
+
+    fn header(&self, number: u32) -> Result<Arc<OpenEnvelope>> {
+        let lock = || self.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = lock().get(&number) {
+            return Ok(Arc::clone(open));
+        }
+        let pack = &self.index.packs()[number as usize];
+        let name = self.pack_name(pack);
+        let mut bytes = vec![0; pack.header_len as usize];
+        self.repository.fetch().read_range(&name, 0, &mut bytes)?;
+        let open = open_header(&self.repository, pack.kind, &name, &bytes)?;
+        let mut headers = lock();
+        if headers.len() >= HEADERS_MAX {
+            headers.clear();
+        }
+        headers.insert(number, Arc::clone(&open));
+        Ok(open)
+    }
+
+    /// Reads a blob's plaintext into `buffers.plain`.
+    ///
+    /// # Errors
+    /// What the store says; damage.
+    pub fn read_blob(&self, blob: BlobIndex, buffers: &mut ReadBuffers) -> Result<()> {
+        let info = *self.index.blob(blob);
+        let pack = &self.index.packs()[info.pack as usize];
+        let open = self.header(info.pack)?;
+        let name = self.pack_name(pack);
+        let damaged = |e| RepositoryError::damaged(&name, e);
+        let mut offset = u64::from(info.offset);
+        for part in 0..pack.kind.parts() {
+            buffers.sealed.resize(info.stored[part] as usize, 0);
+            self.repository.fetch().read_range(&name, offset, &mut buffers.sealed)?;
+            open.open(part + 1, info.number.into(), "blob", &mut buffers.sealed).map_err(damaged)?;
+            buffers
+                .decompressor
+                .expand(&buffers.sealed, info.plain[part] as usize, &mut buffers.plain[part])
+                .map_err(|e| damaged(e.into()))?;
+            offset += u64::from(info.stored[part]);
+        }
+        Ok(())
+    }
+
+    /// Where a chunk is.
+    ///
+    /// # Errors
+    /// [`RepositoryError::MissingChunk`].
+    pub fn locate_chunk(&self, id: &ChunkId) -> Result<Location> {
+        self.index.find(PackKind::Data, &id.key()).ok_or(RepositoryError::MissingChunk(*id))
+    }
+
+    /// Where a tree or list is.
+    ///
+    /// # Errors
+    /// [`RepositoryError::MissingTree`].
+    pub fn locate_tree(&self, id: &TreeId) -> Result<Location> {
+        self.index.find(PackKind::Meta, &id.key()).ok_or(RepositoryError::MissingTree(*id))
+    }
+
+    /// The bytes of a chunk within its blob's plaintext, if they are that chunk's.
+    ///
+    /// # Errors
+    /// Damage, when the id differs.
+    pub fn check_chunk<'a>(&self, id: &ChunkId, location: &Location, plain: &'a [u8]) -> Result<&'a [u8]> {
+        let bytes = slice(plain, location, 0);
+        match bytes {
+            Some(bytes) if self.repository.keys().hasher.chunk(bytes) == *id => Ok(bytes),
+            _ => Err(self.wrong_id(location)),
+        }
+    }
+
+    fn wrong_id(&self, location: &Location) -> RepositoryError {
+        RepositoryError::damaged(&self.pack_name(self.pack_of(location.blob)), FormatError::WrongId)
+    }
+
+    /// Reads one chunk.
+    ///
+    /// # Errors
+    /// [`RepositoryError::MissingChunk`]; what the store says; damage.
+    pub fn read_chunk(&self, id: &ChunkId, buffers: &mut ReadBuffers) -> Result<Vec<u8>> {
+        let location = self.locate_chunk(id)?;
+        self.read_blob(location.blob, buffers)?;
+        self.check_chunk(id, &location, &buffers.plain[0]).map(<[u8]>::to_vec)
+    }
+
+    /// Reads a tree or list.
+    ///
+    /// # Errors
+    /// [`RepositoryError::MissingTree`]; what the store says; damage.
+    pub fn read_tree(&self, id: &TreeId, buffers: &mut ReadBuffers) -> Result<Tree> {
+        let location = self.locate_tree(id)?;
+        let lock = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = lock().get(location.blob);
+        let parts = match cached {
+            Some(parts) => parts,
+            None => {
+                self.read_blob(location.blob, buffers)?;
+                let parts = Arc::new([buffers.plain[0].clone(), buffers.plain[1].clone()]);
+                lock().put(location.blob, Arc::clone(&parts));
+                parts
+            }
+        };
+        let (Some(references), Some(entries)) = (slice(&parts[0], &location, 0), slice(&parts[1], &location, 1)) else {
+            return Err(self.wrong_id(&location));
+        };
+        if self.repository.keys().hasher.tree(references, entries) != *id {
+            return Err(self.wrong_id(&location));
+        }
+        tree::decode(references, entries)
+            .map_err(|e| RepositoryError::damaged(&self.pack_name(self.pack_of(location.blob)), e))
+    }
+}
+
+fn slice<'a>(plain: &'a [u8], location: &Location, part: usize) -> Option<&'a [u8]> {
+    let start = location.offsets[part] as usize;
+    plain.get(start..start + location.lens[part] as usize)
+}
+
+fn open_header(repository: &Repository, kind: PackKind, name: &ObjectName, bytes: &[u8]) -> Result<Arc<OpenEnvelope>> {
+    let keys = repository.keys();
+    let all = [&keys.index, &keys.references, &keys.entries, &keys.data];
+    envelope::open(bytes, kind.object_kind(), &repository.place(), &all)
+        .map(Arc::new)
+        .map_err(|e| RepositoryError::damaged(name, e))
+}
+
+/// What a pack that no index names says of itself. Its content is not checked.
+///
+/// # Errors
+/// What the store says; damage.
+pub fn read_trailer(repository: &Repository, kind: PackKind, name: &ObjectName, size: u64) -> Result<(u32, Trailer)> {
+    let damaged = |e| RepositoryError::damaged(name, e);
+    if size < (FIXED_LEN + FOOTER_LEN) as u64 {
+        return Err(damaged(FormatError::Truncated { what: "pack" }));
+    }
+    let mut start = vec![0; HEADER_LEN_MAX.min(4096).min(size as usize)];
+    repository.fetch().read_range(name, 0, &mut start)?;
+    let header_len = envelope::header_len(&start).map_err(damaged)?;
+    if header_len > start.len() {
+        start.resize(header_len.min(size as usize), 0);
+        repository.fetch().read_range(name, 0, &mut start)?;
+    }
+    let header = start.get(..header_len).ok_or_else(|| damaged(FormatError::Truncated { what: "pack header" }))?;
+    let open = open_header(repository, kind, name, header)?;
+    let mut footer = [0; FOOTER_LEN];
+    repository.fetch().read_range(name, size - FOOTER_LEN as u64, &mut footer)?;
+    let end_len = pack::end_len(&footer).map_err(damaged)? as u64;
+    if end_len > size {
+        return Err(damaged(FormatError::Truncated { what: "pack trailer" }));
+    }
+    let mut end = vec![0; end_len as usize];
+    repository.fetch().read_range(name, size - end_len, &mut end)?;
+    let trailer = pack::decode_end(kind, &open, &end).map_err(damaged)?;
+    Ok((header_len as u32, trailer))
+}

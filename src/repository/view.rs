@@ -1,0 +1,139 @@
+//! The view: which cells count, and the index they name. Built by listing, in the order that the writer's rules ask for;
+//! nothing of it comes from a cache or from before.
+
+use crate::format::cell::{self, Cell, Outcome};
+use crate::format::sealed::OBJECT_LEN_MAX;
+use crate::format::segment;
+use crate::format::session::expect_id;
+use crate::id::{SegmentId, SessionId};
+use crate::object::ObjectName;
+use crate::repository::error::{RepositoryError, Result};
+use crate::repository::handle::Repository;
+use crate::repository::index::Index;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// A cell as stored.
+#[derive(Debug, Clone)]
+pub struct StoredCell {
+    /// The cell.
+    pub cell: Cell,
+    /// BLAKE3 of its stored bytes.
+    pub hash: [u8; 32],
+}
+
+impl StoredCell {
+    /// Whether it is a snapshot (and not a checkpoint or an abort record).
+    pub fn is_snapshot(&self) -> bool {
+        self.cell.references.outcome == Outcome::Snapshot
+    }
+}
+
+/// What is committed.
+#[derive(Debug, Default)]
+pub struct View {
+    /// Cells by session, aborted ones included.
+    pub cells: BTreeMap<SessionId, StoredCell>,
+    /// Sessions whose snapshots were forgotten.
+    pub forgotten: BTreeSet<SessionId>,
+    /// What the cells' segments list.
+    pub index: Index,
+    /// Objects that could not be used, when damage is tolerated.
+    pub damaged: Vec<RepositoryError>,
+}
+
+/// What to do about damaged cells and segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// Stop: a writer must not build on what it cannot read.
+    Stop,
+    /// Collect, and go on with the rest: a restore must not be stopped by what it does not need.
+    Collect,
+}
+
+fn session_of(name: &ObjectName) -> Option<SessionId> {
+    SessionId::from_hex(name.last_part()).ok()
+}
+
+impl Repository {
+    /// Loads cells only: enough to list snapshots.
+    ///
+    /// # Errors
+    /// What the store says; with [`Damage::Stop`], the first damaged object.
+    pub fn load_cells(&self, damage: Damage) -> Result<View> {
+        let mut view = View::default();
+        let layout = self.layout();
+        let listed = self.fetch().list(&layout.cells())?;
+        view.forgotten = self.fetch().list(&layout.forgets())?.iter().filter_map(|o| session_of(&o.name)).collect();
+        for object in listed {
+            match self.load_cell(&object.name) {
+                Ok(stored) => {
+                    view.cells.insert(stored.cell.references.session, stored);
+                }
+                Err(error) if damage == Damage::Collect && error.is_damage() => view.damaged.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(view)
+    }
+
+    fn load_cell(&self, name: &ObjectName) -> Result<StoredCell> {
+        let bytes = self.fetch().read(name, OBJECT_LEN_MAX)?;
+        let damaged = |e| RepositoryError::damaged(name, e);
+        let cell = cell::decode(&bytes, &self.place(), self.cell_keys()).map_err(damaged)?;
+        let session = session_of(name).ok_or_else(|| damaged(crate::format::wire::FormatError::WrongId))?;
+        expect_id(cell.references.session, session).map_err(damaged)?;
+        Ok(StoredCell { cell, hash: crate::crypto::hash::stored(&bytes) })
+    }
+
+    /// Loads cells, then every segment they name.
+    ///
+    /// # Errors
+    /// As [`Repository::load_cells`].
+    pub fn load_view(&self, damage: Damage) -> Result<View> {
+        let mut view = self.load_cells(damage)?;
+        self.load_segments(&mut view, damage)?;
+        Ok(view)
+    }
+
+    pub(in crate::repository) fn load_segments(&self, view: &mut View, damage: Damage) -> Result<()> {
+        let mut done: HashSet<SegmentId> = HashSet::new();
+        for stored in view.cells.values().filter(|s| s.cell.references.outcome != Outcome::Aborted) {
+            for id in stored.cell.references.segments.iter().filter(|id| done.insert(**id)) {
+                match self.load_segment(id) {
+                    Ok(packs) => packs.iter().for_each(|pack| view.index.add(pack)),
+                    Err(error) if damage == Damage::Collect && error.is_damage() => view.damaged.push(error),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        view.index.finish();
+        Ok(())
+    }
+
+    /// Loads one segment, checked against its name.
+    ///
+    /// # Errors
+    /// What the store says; damage.
+    pub fn load_segment(&self, id: &SegmentId) -> Result<Vec<segment::PackEntry>> {
+        let name = self.layout().segment(id);
+        let bytes = self.fetch().read(&name, OBJECT_LEN_MAX)?;
+        let damaged = |e| RepositoryError::damaged(&name, e);
+        if crate::crypto::hash::segment_id(&bytes) != *id {
+            return Err(damaged(crate::format::wire::FormatError::WrongId));
+        }
+        segment::decode(&bytes, &self.place(), &self.keys.index).map_err(damaged)
+    }
+
+    /// Refuses to go on where a prune has begun: this version knows no generations, and a writer that ignored them could
+    /// rely on what is about to be deleted.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Generations`]; what the store says.
+    pub fn expect_no_generations(&self) -> Result<()> {
+        if self.fetch().list(&self.layout().generations())?.is_empty() {
+            Ok(())
+        } else {
+            Err(RepositoryError::Generations)
+        }
+    }
+}
