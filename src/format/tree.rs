@@ -10,6 +10,7 @@ use crate::format::node::{
 };
 use crate::format::wire::{FormatError, Reader, Result, Writer};
 use crate::id::{ChunkId, TreeId};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Most entries in one tree page.
@@ -115,31 +116,38 @@ pub fn decode_references(bytes: &[u8]) -> Result<References> {
 /// the decoder would refuse.
 pub fn encode_leaf(nodes: &[Node]) -> Result<EncodedTree> {
     limit("number of entries", nodes.len(), PAGE_ENTRIES_MAX)?;
-    let mut owners: Vec<&Arc<Owner>> = Vec::new();
-    let mut seen = std::collections::HashMap::new();
+    let mut owners = Vec::new();
+    let mut seen = HashMap::new();
     for node in nodes {
-        seen.entry(&*node.metadata.owner).or_insert_with(|| {
-            owners.push(&node.metadata.owner);
+        let owner = owner_fields(&node.metadata.owner);
+        seen.entry(owner).or_insert_with(|| {
+            owners.push(owner);
             owners.len() as u64 - 1
         });
     }
     let mut w = Writer::new();
     w.varint(owners.len() as u64);
-    for owner in &owners {
-        w.varint(owner.uid.into());
-        w.varint(owner.gid.into());
-        w.bytes(owner.user.get(..OWNER_NAME_MAX).unwrap_or(&owner.user));
-        w.bytes(owner.group.get(..OWNER_NAME_MAX).unwrap_or(&owner.group));
+    for (uid, gid, user, group) in owners {
+        w.varint(uid.into());
+        w.varint(gid.into());
+        w.bytes(user);
+        w.bytes(group);
     }
     w.varint(nodes.len() as u64);
     let (mut trees, mut chunks) = (Vec::new(), Vec::new());
     let mut previous = Previous::default();
     for node in nodes {
-        let owner = seen.get(&*node.metadata.owner).copied().unwrap_or_default();
+        let owner = seen.get(&owner_fields(&node.metadata.owner)).copied().unwrap_or_default();
         encode_node(&mut w, node, owner, &mut previous, &mut trees, &mut chunks)?;
     }
     limit("number of references", trees.len().max(chunks.len()), REFERENCES_MAX as usize)?;
     Ok(EncodedTree { references: encode_references(LEAF, &trees, &chunks), entries: w.into_vec() })
+}
+
+/// An owner as it is stored: longer names are cut, so owners that then agree are one.
+fn owner_fields(owner: &Owner) -> (u32, u32, &[u8], &[u8]) {
+    let cut = |name| <[u8]>::get(name, ..OWNER_NAME_MAX).unwrap_or(name);
+    (owner.uid, owner.gid, cut(&owner.user), cut(&owner.group))
 }
 
 /// What the next entry is encoded against.
@@ -149,6 +157,8 @@ struct Previous {
     seconds: i64,
     inode: u64,
     any: bool,
+    /// How many owners have occurred: they are listed in the order of their first entry.
+    owners: usize,
 }
 
 impl Previous {
@@ -313,13 +323,18 @@ fn decode_leaf(mut r: Reader<'_>, trees: Vec<TreeId>, chunks: Vec<ChunkId>) -> R
     let count = r.count(PAGE_ENTRIES_MAX as u64, 4)?;
     let number = |r: &mut Reader<'_>| r.bounded(u32::MAX.into()).map(|v| v as u32);
     let mut owners = Vec::with_capacity(count);
+    let mut seen = HashSet::with_capacity(count);
     for _ in 0..count {
-        owners.push(Arc::new(Owner {
+        let owner = Arc::new(Owner {
             uid: number(&mut r)?,
             gid: number(&mut r)?,
             user: r.bytes(OWNER_NAME_MAX)?.to_vec(),
             group: r.bytes(OWNER_NAME_MAX)?.to_vec(),
-        }));
+        });
+        if !seen.insert(Arc::clone(&owner)) {
+            return Err(FormatError::Invalid { what: "owners of entries" });
+        }
+        owners.push(owner);
     }
     let count = r.count(PAGE_ENTRIES_MAX as u64, 10)?;
     let mut nodes = Vec::with_capacity(count);
@@ -330,6 +345,9 @@ fn decode_leaf(mut r: Reader<'_>, trees: Vec<TreeId>, chunks: Vec<ChunkId>) -> R
     }
     if trees.len() + chunks.len() != 0 {
         return Err(FormatError::Trailing { what: "tree references" });
+    }
+    if previous.owners != owners.len() {
+        return Err(FormatError::Trailing { what: "owners of entries" });
     }
     r.end()?;
     Ok(nodes)
@@ -356,6 +374,10 @@ fn decode_node(
     }
     let mode = r.bounded(0o7777)? as u32;
     let owner = r.bounded(owners.len() as u64)?;
+    if owner > previous.owners {
+        return Err(FormatError::Invalid { what: "owners of entries" });
+    }
+    previous.owners = previous.owners.max(owner + 1);
     let owner = Arc::clone(owners.get(owner).ok_or_else(|| r.invalid())?);
     let nanoseconds = |r: &mut Reader<'_>| r.bounded(999_999_999).map(|v| v as u32);
     let mtime = Timestamp { seconds: previous.seconds.wrapping_add(r.signed()?), nanoseconds: nanoseconds(r)? };
