@@ -25,6 +25,7 @@ pub const DIRECT_CHUNKS_MAX: usize = 1024;
 pub const FILE_LISTS_MAX: usize = 65_535;
 const REFERENCES_MAX: u64 = 1 << 20;
 const OWNER_NAME_MAX: usize = 256;
+const NANOSECONDS_MAX: u32 = 999_999_999;
 
 const LEAF: u8 = 1;
 const PAGES: u8 = 2;
@@ -186,6 +187,9 @@ fn encode_node(
     w.varint(shared as u64);
     w.bytes(&node.name[shared..]);
     let meta = &node.metadata;
+    if meta.mtime.nanoseconds > NANOSECONDS_MAX || meta.ctime.nanoseconds > NANOSECONDS_MAX {
+        return Err(FormatError::Invalid { what: "time of an entry" });
+    }
     let mut flags = if meta.xattrs.is_empty() { 0 } else { FLAG_XATTRS };
     flags |= if meta.links > 1 { FLAG_LINKED } else { 0 };
     let kind = match &node.content {
@@ -250,7 +254,12 @@ fn encode_node(
     if !meta.xattrs.is_empty() {
         limit("number of extended attributes", meta.xattrs.len(), XATTR_COUNT_MAX)?;
         w.varint(meta.xattrs.len() as u64);
+        let mut before = None;
         for xattr in &meta.xattrs {
+            if !xattr_may_follow(before, &xattr.name) {
+                return Err(FormatError::Invalid { what: "order or form of extended attributes" });
+            }
+            before = Some(xattr);
             limit("extended attribute name", xattr.name.len(), XATTR_NAME_MAX)?;
             limit("extended attribute value", xattr.value.len(), XATTR_VALUE_MAX)?;
             w.bytes(&xattr.name);
@@ -379,7 +388,7 @@ fn decode_node(
     }
     previous.owners = previous.owners.max(owner + 1);
     let owner = Arc::clone(owners.get(owner).ok_or_else(|| r.invalid())?);
-    let nanoseconds = |r: &mut Reader<'_>| r.bounded(999_999_999).map(|v| v as u32);
+    let nanoseconds = |r: &mut Reader<'_>| r.bounded(NANOSECONDS_MAX.into()).map(|v| v as u32);
     let mtime = Timestamp { seconds: previous.seconds.wrapping_add(r.signed()?), nanoseconds: nanoseconds(r)? };
     let ctime = Timestamp { seconds: mtime.seconds.wrapping_add(r.signed()?), nanoseconds: nanoseconds(r)? };
     let inode = previous.inode.wrapping_add(r.signed()?.cast_unsigned());
@@ -434,14 +443,18 @@ fn take<T>(items: &mut std::vec::IntoIter<T>, count: usize) -> Option<Vec<T>> {
     (items.len() >= count).then(|| items.by_ref().take(count).collect())
 }
 
+fn xattr_may_follow(before: Option<&Xattr>, name: &[u8]) -> bool {
+    !name.is_empty() && !name.contains(&0) && before.is_none_or(|x| x.name.as_slice() < name)
+}
+
 fn decode_xattrs(r: &mut Reader<'_>) -> Result<Vec<Xattr>> {
     let count = r.count(XATTR_COUNT_MAX as u64, 2)?;
     let mut xattrs: Vec<Xattr> = Vec::with_capacity(count);
     for _ in 0..count {
         let name = r.bytes(XATTR_NAME_MAX)?.to_vec();
         let value = r.bytes(XATTR_VALUE_MAX)?.to_vec();
-        if name.is_empty() || name.contains(&0) || xattrs.last().is_some_and(|x| x.name >= name) {
-            return Err(r.invalid());
+        if !xattr_may_follow(xattrs.last(), &name) {
+            return Err(FormatError::Invalid { what: "order or form of extended attributes" });
         }
         xattrs.push(Xattr { name, value });
     }
