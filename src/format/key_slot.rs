@@ -180,7 +180,7 @@ fn decode_notes(bytes: &[u8]) -> Result<SlotNotes> {
 /// Encodes a slot that `unlock` opens.
 ///
 /// # Errors
-/// [`FormatError`] when the password or a note breaks a limit, or there is no randomness.
+/// [`FormatError`] when the password, a note or the number of roots breaks a limit, or there is no randomness.
 pub fn encode(
     repository: &RepositoryId,
     id: SlotId,
@@ -208,6 +208,9 @@ pub fn encode(
     let (key, commitment) = slot_key(unlock, &salt, cost, &clear)?;
     w.raw(&commitment);
 
+    if roots.len() as u64 > ROOTS_MAX {
+        return Err(FormatError::Limit { what: "dataset roots", value: roots.len() as u64, limit: ROOTS_MAX });
+    }
     let mut payload = Writer::new();
     payload.raw(master.expose());
     payload.varint(roots.len() as u64);
