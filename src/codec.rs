@@ -7,6 +7,9 @@ use std::fmt;
 const STORED: u8 = 0;
 const ZSTD: u8 = 1;
 
+/// First bytes of a zstd frame that has content (RFC 8878).
+const FRAME_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 /// Highest level accepted; above it zstd's memory grows out of proportion.
 pub const LEVEL_MAX: i32 = 19;
 
@@ -19,6 +22,9 @@ pub enum CodecError {
     /// The result has another length than it has to have.
     #[error("expanded length differs from the recorded one")]
     Length,
+    /// Not one zstd frame with content, and nothing else.
+    #[error("not one zstd frame")]
+    Frame,
     /// zstd refused.
     #[error("zstd: {0}")]
     Zstd(String),
@@ -116,6 +122,12 @@ impl Decompressor {
             STORED if data.len() == len => out.extend_from_slice(data),
             STORED => return Err(CodecError::Length),
             ZSTD => {
+                // zstd itself would go on to further frames, and over frames that are to be skipped.
+                let frame = zstd::zstd_safe::find_frame_compressed_size(data)
+                    .map_err(|code| CodecError::Zstd(zstd::zstd_safe::get_error_name(code).into()))?;
+                if frame != data.len() || !data.starts_with(&FRAME_MAGIC) {
+                    return Err(CodecError::Frame);
+                }
                 out.resize(len, 0);
                 let written =
                     self.0.decompress_to_buffer(data, &mut out[..]).map_err(|e| CodecError::Zstd(e.to_string()))?;
@@ -150,5 +162,23 @@ mod tests {
         assert!(plain.is_empty());
         assert_eq!(d.expand(&[9, 1], 1, &mut plain), Err(CodecError::Unknown));
         assert_eq!(d.expand(&[], 0, &mut plain), Err(CodecError::Unknown));
+    }
+
+    #[test]
+    fn a_part_is_one_frame_with_content() {
+        let (mut c, mut d) = (Compressor::new(Level::default()).unwrap(), Decompressor::new().unwrap());
+        let (mut packed, mut plain) = (Vec::new(), Vec::new());
+        let text = [7; 1000];
+        c.compress(&text, &mut packed).unwrap();
+        let twice = [packed.as_slice(), &packed[1..]].concat();
+        assert_eq!(d.expand(&twice, 2000, &mut plain), Err(CodecError::Frame), "two frames");
+        let skippable = [&[0x50, 0x2a, 0x4d, 0x18][..], &3_u32.to_le_bytes(), b"abc"].concat();
+        let before = [&[ZSTD], skippable.as_slice(), &packed[1..]].concat();
+        let behind = [packed.as_slice(), &skippable].concat();
+        for bytes in [[&[ZSTD], skippable.as_slice()].concat(), before, behind, [packed.as_slice(), b"x"].concat()] {
+            assert!(d.expand(&bytes, 1000, &mut plain).is_err(), "{bytes:?}");
+            assert!(d.expand(&bytes, 0, &mut plain).is_err(), "{bytes:?}");
+        }
+        assert_eq!(d.expand(&packed, 1000, &mut plain), Ok(()));
     }
 }

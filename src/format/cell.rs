@@ -356,11 +356,8 @@ pub fn encode(
 /// [`FormatError`] for anything that [`encode`] would not have written.
 pub fn decode(bytes: &[u8], place: &Place, keys: CellKeys<'_>) -> Result<Cell> {
     let decoded = sealed::decode(bytes, ObjectKind::Cell, place, &[keys.references, keys.entries], true)?;
-    if decoded.sections.len() != 2 {
-        return Err(FormatError::Invalid { what: "commit cell" });
-    }
     let references = CellReferences::decode(decoded.section(0, "commit cell")?)?;
     decoded.verify(&references.host)?;
-    let entries = decoded.sections[1].as_deref().map(CellEntries::decode).transpose()?;
+    let entries = decoded.sections.get(1).and_then(Option::as_deref).map(CellEntries::decode).transpose()?;
     Ok(Cell { references, entries })
 }

@@ -61,17 +61,19 @@ impl Unlock {
     }
 
     /// Reads a key file or recovery key: bech32m (BIP 350) with the prefix `cairn-key` or `cairn-recovery`; white space
-    /// around it and within it is ignored, as are dashes that groups were written down with.
+    /// around it and within it is ignored.
     ///
     /// # Errors
-    /// [`FormatError::Invalid`] when it is neither, or its checksum does not fit.
+    /// [`FormatError::Invalid`] when it is neither, its checksum does not fit, or the bits behind the 32 bytes are not 0.
     pub fn from_text(text: &str) -> Result<Self> {
         let bad = || FormatError::Invalid { what: "key text (a character may be wrong or missing)" };
         let mut compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let decoded = bech32::primitives::decode::CheckedHrpstring::new::<Bech32m>(&compact)
+            .ok()
+            .filter(|checked| checked.validate_segwit_padding().is_ok())
             .map(|checked| (checked.hrp().to_lowercase(), SecretBytes::new(checked.byte_iter().collect())));
         compact.zeroize();
-        let (prefix, bytes) = decoded.map_err(|_| bad())?;
+        let (prefix, bytes) = decoded.ok_or_else(bad)?;
         let secret = Secret::new(bytes.expose().try_into().map_err(|_| bad())?);
         match prefix.as_str() {
             KEY_PREFIX => Ok(Self::KeyFile(secret)),
@@ -180,7 +182,7 @@ fn decode_notes(bytes: &[u8]) -> Result<SlotNotes> {
 /// Encodes a slot that `unlock` opens.
 ///
 /// # Errors
-/// [`FormatError`] when the password or a note breaks a limit, or there is no randomness.
+/// [`FormatError`] when the password, a note or the number of roots breaks a limit, or there is no randomness.
 pub fn encode(
     repository: &RepositoryId,
     id: SlotId,
@@ -208,6 +210,9 @@ pub fn encode(
     let (key, commitment) = slot_key(unlock, &salt, cost, &clear)?;
     w.raw(&commitment);
 
+    if roots.len() as u64 > ROOTS_MAX {
+        return Err(FormatError::Limit { what: "dataset roots", value: roots.len() as u64, limit: ROOTS_MAX });
+    }
     let mut payload = Writer::new();
     payload.raw(master.expose());
     payload.varint(roots.len() as u64);

@@ -28,7 +28,7 @@ pub const BLOB_CHUNKS_MAX: usize = 65_535;
 pub const PACK_BLOBS_MAX: usize = 65_535;
 /// Footer and signature: the bytes behind the sealed trailer.
 pub const FOOTER_LEN: usize = 4 + MAGIC.len() + SIGNATURE_LEN;
-/// The message number of the trailer, which no blob reaches.
+/// Longest sealed trailer, in bytes.
 const TRAILER_LEN_MAX: u64 = 16 << 20;
 /// Section that seals the trailer.
 pub const TRAILER_SECTION: usize = 0;
@@ -160,6 +160,10 @@ pub fn read_blobs(r: &mut Reader<'_>, kind: PackKind) -> Result<Vec<BlobEntry>> 
     Ok(blobs)
 }
 
+fn limit(what: &'static str, value: u64, limit: u64) -> Result<()> {
+    if value > limit { Err(FormatError::Limit { what, value, limit }) } else { Ok(()) }
+}
+
 /// What a pack says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trailer {
@@ -175,7 +179,8 @@ pub struct Trailer {
 /// length, sealed trailer, footer.
 ///
 /// # Errors
-/// [`FormatError`] when sealing fails or the trailer is too long.
+/// [`FormatError`] when sealing fails, the trailer or the whole pack is too long, or a blob breaks a limit: nothing is
+/// written that [`decode_end`] would refuse.
 pub fn encode_end(
     kind: PackKind,
     sealer: &Sealer,
@@ -186,14 +191,19 @@ pub fn encode_end(
     let mut w = Writer::new();
     w.raw(trailer.session.as_bytes());
     w.raw(trailer.host.as_bytes());
+    let listed = w.len();
     write_blobs(&mut w, kind, &trailer.blobs);
+    read_blobs(&mut Reader::new(&w.as_slice()[listed..], "pack trailer"), kind)?;
     let mut sealed = pad(w.as_slice());
     let number = sealer.number().map_err(|e| FormatError::Seal(e.to_string()))?;
     let mut end = Writer::new();
     let trailer_number =
         sealer.seal(number, TRAILER_SECTION, &mut [&mut sealed]).map_err(|e| FormatError::Seal(e.to_string()))?;
-    let least = body_len + 8 + sealed.len() as u64 + FOOTER_LEN as u64;
-    let padding = padme::padded(least.max(PACK_LEN_MIN)) - least;
+    limit("pack trailer", sealed.len() as u64, TRAILER_LEN_MAX)?;
+    let least = body_len.saturating_add(8 + sealed.len() as u64 + FOOTER_LEN as u64);
+    let total = padme::padded(least.max(PACK_LEN_MIN));
+    limit("pack", total, PACK_LEN_MAX)?;
+    let padding = total - least;
     let mut filling = vec![0; padding as usize];
     let seed = random.bytes::<32>().map_err(|e| FormatError::Seal(e.to_string()))?;
     blake3::Hasher::new_keyed(&seed).finalize_xof().fill(&mut filling);

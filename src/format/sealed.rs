@@ -124,8 +124,12 @@ pub fn decode(bytes: &[u8], kind: ObjectKind, place: &Place, keys: &[&RecipientK
         return Err(FormatError::Limit { what: "object", value: bytes.len() as u64, limit: OBJECT_LEN_MAX });
     }
     let open = envelope::open(bytes, kind, place, keys)?;
+    let expected = if kind == ObjectKind::Cell { 2 } else { 1 };
+    if open.sections() != expected {
+        return Err(FormatError::Invalid { what: "number of sections" });
+    }
     let mut r = Reader::new(bytes.get(open.header_len..).unwrap_or_default(), "object");
-    let mut sections = Vec::new();
+    let mut sections = Vec::with_capacity(expected);
     for index in 0..open.sections() {
         let len = r.u32()? as usize;
         let mut message = r.take(len)?.to_vec();

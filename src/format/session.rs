@@ -30,7 +30,7 @@ impl Session {
     /// Encodes and signs it.
     ///
     /// # Errors
-    /// As [`sealed::encode`].
+    /// As [`sealed::encode`], and [`FormatError::Limit`] for a host name that is too long.
     pub fn encode(
         &self,
         place: &Place,
@@ -38,6 +38,10 @@ impl Session {
         identity: &Identity,
         random: &dyn Randomness,
     ) -> Result<Vec<u8>> {
+        if self.host_name.len() > HOST_NAME_MAX {
+            let value = self.host_name.len() as u64;
+            return Err(FormatError::Limit { what: "host name", value, limit: HOST_NAME_MAX as u64 });
+        }
         let mut w = Writer::new();
         w.raw(self.id.as_bytes());
         w.raw(self.host.as_bytes());

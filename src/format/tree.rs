@@ -10,6 +10,7 @@ use crate::format::node::{
 };
 use crate::format::wire::{FormatError, Reader, Result, Writer};
 use crate::id::{ChunkId, TreeId};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Most entries in one tree page.
@@ -24,6 +25,7 @@ pub const DIRECT_CHUNKS_MAX: usize = 1024;
 pub const FILE_LISTS_MAX: usize = 65_535;
 const REFERENCES_MAX: u64 = 1 << 20;
 const OWNER_NAME_MAX: usize = 256;
+const NANOSECONDS_MAX: u32 = 999_999_999;
 
 const LEAF: u8 = 1;
 const PAGES: u8 = 2;
@@ -115,31 +117,38 @@ pub fn decode_references(bytes: &[u8]) -> Result<References> {
 /// the decoder would refuse.
 pub fn encode_leaf(nodes: &[Node]) -> Result<EncodedTree> {
     limit("number of entries", nodes.len(), PAGE_ENTRIES_MAX)?;
-    let mut owners: Vec<&Arc<Owner>> = Vec::new();
-    let mut seen = std::collections::HashMap::new();
+    let mut owners = Vec::new();
+    let mut seen = HashMap::new();
     for node in nodes {
-        seen.entry(&*node.metadata.owner).or_insert_with(|| {
-            owners.push(&node.metadata.owner);
+        let owner = owner_fields(&node.metadata.owner);
+        seen.entry(owner).or_insert_with(|| {
+            owners.push(owner);
             owners.len() as u64 - 1
         });
     }
     let mut w = Writer::new();
     w.varint(owners.len() as u64);
-    for owner in &owners {
-        w.varint(owner.uid.into());
-        w.varint(owner.gid.into());
-        w.bytes(owner.user.get(..OWNER_NAME_MAX).unwrap_or(&owner.user));
-        w.bytes(owner.group.get(..OWNER_NAME_MAX).unwrap_or(&owner.group));
+    for (uid, gid, user, group) in owners {
+        w.varint(uid.into());
+        w.varint(gid.into());
+        w.bytes(user);
+        w.bytes(group);
     }
     w.varint(nodes.len() as u64);
     let (mut trees, mut chunks) = (Vec::new(), Vec::new());
     let mut previous = Previous::default();
     for node in nodes {
-        let owner = seen.get(&*node.metadata.owner).copied().unwrap_or_default();
+        let owner = seen.get(&owner_fields(&node.metadata.owner)).copied().unwrap_or_default();
         encode_node(&mut w, node, owner, &mut previous, &mut trees, &mut chunks)?;
     }
     limit("number of references", trees.len().max(chunks.len()), REFERENCES_MAX as usize)?;
     Ok(EncodedTree { references: encode_references(LEAF, &trees, &chunks), entries: w.into_vec() })
+}
+
+/// An owner as it is stored: longer names are cut, so owners that then agree are one.
+fn owner_fields(owner: &Owner) -> (u32, u32, &[u8], &[u8]) {
+    let cut = |name| <[u8]>::get(name, ..OWNER_NAME_MAX).unwrap_or(name);
+    (owner.uid, owner.gid, cut(&owner.user), cut(&owner.group))
 }
 
 /// What the next entry is encoded against.
@@ -149,6 +158,8 @@ struct Previous {
     seconds: i64,
     inode: u64,
     any: bool,
+    /// How many owners have occurred: they are listed in the order of their first entry.
+    owners: usize,
 }
 
 impl Previous {
@@ -176,6 +187,9 @@ fn encode_node(
     w.varint(shared as u64);
     w.bytes(&node.name[shared..]);
     let meta = &node.metadata;
+    if meta.mtime.nanoseconds > NANOSECONDS_MAX || meta.ctime.nanoseconds > NANOSECONDS_MAX {
+        return Err(FormatError::Invalid { what: "time of an entry" });
+    }
     let mut flags = if meta.xattrs.is_empty() { 0 } else { FLAG_XATTRS };
     flags |= if meta.links > 1 { FLAG_LINKED } else { 0 };
     let kind = match &node.content {
@@ -240,7 +254,12 @@ fn encode_node(
     if !meta.xattrs.is_empty() {
         limit("number of extended attributes", meta.xattrs.len(), XATTR_COUNT_MAX)?;
         w.varint(meta.xattrs.len() as u64);
+        let mut before = None;
         for xattr in &meta.xattrs {
+            if !xattr_may_follow(before, &xattr.name) {
+                return Err(FormatError::Invalid { what: "order or form of extended attributes" });
+            }
+            before = Some(xattr);
             limit("extended attribute name", xattr.name.len(), XATTR_NAME_MAX)?;
             limit("extended attribute value", xattr.value.len(), XATTR_VALUE_MAX)?;
             w.bytes(&xattr.name);
@@ -313,13 +332,18 @@ fn decode_leaf(mut r: Reader<'_>, trees: Vec<TreeId>, chunks: Vec<ChunkId>) -> R
     let count = r.count(PAGE_ENTRIES_MAX as u64, 4)?;
     let number = |r: &mut Reader<'_>| r.bounded(u32::MAX.into()).map(|v| v as u32);
     let mut owners = Vec::with_capacity(count);
+    let mut seen = HashSet::with_capacity(count);
     for _ in 0..count {
-        owners.push(Arc::new(Owner {
+        let owner = Arc::new(Owner {
             uid: number(&mut r)?,
             gid: number(&mut r)?,
             user: r.bytes(OWNER_NAME_MAX)?.to_vec(),
             group: r.bytes(OWNER_NAME_MAX)?.to_vec(),
-        }));
+        });
+        if !seen.insert(Arc::clone(&owner)) {
+            return Err(FormatError::Invalid { what: "owners of entries" });
+        }
+        owners.push(owner);
     }
     let count = r.count(PAGE_ENTRIES_MAX as u64, 10)?;
     let mut nodes = Vec::with_capacity(count);
@@ -330,6 +354,9 @@ fn decode_leaf(mut r: Reader<'_>, trees: Vec<TreeId>, chunks: Vec<ChunkId>) -> R
     }
     if trees.len() + chunks.len() != 0 {
         return Err(FormatError::Trailing { what: "tree references" });
+    }
+    if previous.owners != owners.len() {
+        return Err(FormatError::Trailing { what: "owners of entries" });
     }
     r.end()?;
     Ok(nodes)
@@ -356,8 +383,12 @@ fn decode_node(
     }
     let mode = r.bounded(0o7777)? as u32;
     let owner = r.bounded(owners.len() as u64)?;
+    if owner > previous.owners {
+        return Err(FormatError::Invalid { what: "owners of entries" });
+    }
+    previous.owners = previous.owners.max(owner + 1);
     let owner = Arc::clone(owners.get(owner).ok_or_else(|| r.invalid())?);
-    let nanoseconds = |r: &mut Reader<'_>| r.bounded(999_999_999).map(|v| v as u32);
+    let nanoseconds = |r: &mut Reader<'_>| r.bounded(NANOSECONDS_MAX.into()).map(|v| v as u32);
     let mtime = Timestamp { seconds: previous.seconds.wrapping_add(r.signed()?), nanoseconds: nanoseconds(r)? };
     let ctime = Timestamp { seconds: mtime.seconds.wrapping_add(r.signed()?), nanoseconds: nanoseconds(r)? };
     let inode = previous.inode.wrapping_add(r.signed()?.cast_unsigned());
@@ -412,14 +443,18 @@ fn take<T>(items: &mut std::vec::IntoIter<T>, count: usize) -> Option<Vec<T>> {
     (items.len() >= count).then(|| items.by_ref().take(count).collect())
 }
 
+fn xattr_may_follow(before: Option<&Xattr>, name: &[u8]) -> bool {
+    !name.is_empty() && !name.contains(&0) && before.is_none_or(|x| x.name.as_slice() < name)
+}
+
 fn decode_xattrs(r: &mut Reader<'_>) -> Result<Vec<Xattr>> {
     let count = r.count(XATTR_COUNT_MAX as u64, 2)?;
     let mut xattrs: Vec<Xattr> = Vec::with_capacity(count);
     for _ in 0..count {
         let name = r.bytes(XATTR_NAME_MAX)?.to_vec();
         let value = r.bytes(XATTR_VALUE_MAX)?.to_vec();
-        if name.is_empty() || name.contains(&0) || xattrs.last().is_some_and(|x| x.name >= name) {
-            return Err(r.invalid());
+        if !xattr_may_follow(xattrs.last(), &name) {
+            return Err(FormatError::Invalid { what: "order or form of extended attributes" });
         }
         xattrs.push(Xattr { name, value });
     }
