@@ -378,7 +378,12 @@ fn decode_node(
         return Err(FormatError::Invalid { what: "order or form of entry names" });
     }
     let (kind, flags) = (r.u8()?, r.u8()?);
-    if flags & !FLAGS_ALL != 0 || (kind != 1 && flags & !(FLAG_XATTRS | FLAG_LINKED) != 0) {
+    let allowed = match kind {
+        1 => FLAGS_ALL,
+        2 => FLAG_XATTRS,
+        _ => FLAG_XATTRS | FLAG_LINKED,
+    };
+    if flags & !allowed != 0 {
         return Err(FormatError::Unknown { what: "entry flags", value: flags.into() });
     }
     let mode = r.bounded(0o7777)? as u32;

@@ -55,9 +55,13 @@ struct Body {
     hasher: StoredHasher,
     len: u64,
     blobs: Vec<BlobEntry>,
+    chunks: usize,
     reserved: usize,
     full: bool,
 }
+
+/// A pack is closed at so many chunks, whatever its length: its trailer has a limit too.
+const PACK_CHUNKS_MAX: usize = 1 << 18;
 
 /// Writes packs of one kind for one session.
 pub struct PackWriter {
@@ -111,7 +115,7 @@ impl PackWriter {
         let mut hasher = StoredHasher::new();
         hasher.update(&new.header);
         let len = new.header.len() as u64;
-        let body = Body { stage, hasher, len, blobs: Vec::new(), reserved: 0, full: false };
+        let body = Body { stage, hasher, len, blobs: Vec::new(), chunks: 0, reserved: 0, full: false };
         Ok(Arc::new(OpenPack { sealer: new.sealer, header_len: len as u32, body: Mutex::new(Some(body)) }))
     }
 
@@ -162,9 +166,12 @@ impl PackWriter {
             body.hasher.update(part);
         }
         body.len += added;
+        body.chunks += entry.chunks.len();
         body.blobs.push(entry);
         body.reserved -= 1;
-        body.full |= self.size.is_reached(body.len) || body.blobs.len() + body.reserved >= PACK_BLOBS_MAX;
+        body.full |= self.size.is_reached(body.len)
+            || body.chunks >= PACK_CHUNKS_MAX
+            || body.blobs.len() + body.reserved >= PACK_BLOBS_MAX;
         if body.full && body.reserved == 0 {
             let body = guard.take();
             drop(guard);
