@@ -1,0 +1,15 @@
+//! Backup: walk → scan → cut → dedup → seal → pack → publish → index → commit.
+
+mod dir;
+mod options;
+mod parent;
+mod run;
+mod scan;
+mod selection;
+mod store;
+mod tally;
+mod walk;
+mod workers;
+
+pub use options::{BackupOptions, BackupReport};
+pub use run::run;

@@ -1,0 +1,213 @@
+//! A backup from session to commit, with checkpoints on the way.
+//!
+//! A checkpoint ends the walk where it is: what is done is committed as an ordinary cell, hidden from people, and a new
+//! session begins with it as first parent (W8). No reference held in memory survives it.
+
+use crate::engine::backup::dir::Dir;
+use crate::engine::backup::options::{BackupOptions, BackupReport};
+use crate::engine::backup::parent::{self, Parent};
+use crate::engine::backup::scan::{ScanContext, Scanner};
+use crate::engine::backup::selection::Selection;
+use crate::engine::backup::store::{Coder, Store};
+use crate::engine::backup::tally::Tally;
+use crate::engine::backup::walk::{WalkContext, Walker};
+use crate::engine::backup::workers::{self, SealQueue, WorkContext};
+use crate::engine::context::{Context, EngineError, Result};
+use crate::format::cell::{CellEntries, Failure, Outcome, Statistics};
+use crate::format::pack::PackKind;
+use crate::fs::Excludes;
+use crate::id::{SessionId, TreeId};
+use crate::progress::Event;
+use crate::repository::claims::Claims;
+use crate::repository::index::Index;
+use crate::repository::pack_reader::PackReader;
+use crate::repository::pack_writer::{PackSize, PackWriter};
+use crate::repository::publisher::{Published, Publisher};
+use crate::repository::session::{Commit, OpenSession};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// One session's work.
+struct Pass {
+    session: OpenSession,
+    parents: Vec<Parent>,
+    tree: TreeId,
+    started: crate::clock::Timestamp,
+    cut: bool,
+    published: Published,
+    statistics: Statistics,
+    failures: Vec<Failure>,
+}
+
+/// Backs up.
+///
+/// # Errors
+/// [`EngineError`] when no snapshot could be made. Entries that could not be read are no error: they are in the report.
+/// After [`EngineError::Interrupted`] what was stored is taken over by the next run.
+pub fn run(cx: &Context, options: &BackupOptions) -> Result<BackupReport> {
+    let begun = cx.clock.elapsed();
+    let repository = cx.repository.config().repository.to_string();
+    cx.event(&Event::RunStarted { operation: "backup", repository, purpose: &options.purpose });
+    let result = backup(cx, options, begun);
+    let complete = result.as_ref().is_ok_and(|report| report.statistics.failed == 0);
+    cx.event(&Event::RunEnded { operation: "backup", complete });
+    result
+}
+
+fn backup(cx: &Context, options: &BackupOptions, begun: Duration) -> Result<BackupReport> {
+    let selection = Selection::new(&options.sources)?;
+    if options.sources.is_empty() {
+        return Err(EngineError::NothingToDo);
+    }
+    let excludes = Excludes::new(&options.excludes)?;
+    let (mut checkpoints, mut adopted_packs) = (0, 0);
+    // What checkpoints of this run added; the last pass sees it as known already.
+    let mut earlier = Statistics::default();
+    loop {
+        let pass = pass(cx, options, &excludes, &selection)?;
+        adopted_packs += pass.session.adopted.len() as u64;
+        let previous = pass.parents.first().copied();
+        let mut report = BackupReport {
+            snapshot: None,
+            parent: previous.map(|p| p.session),
+            tree: pass.tree,
+            statistics: sum(&earlier, pass.statistics),
+            failures: pass.failures.clone(),
+            adopted_packs,
+            checkpoints,
+            duration: Duration::ZERO,
+        };
+        let unchanged = options.skip_if_unchanged && !pass.cut && previous.is_some_and(|p| p.tree == pass.tree);
+        if options.dry_run || unchanged {
+            report.duration = cx.clock.elapsed().saturating_sub(begun);
+            return Ok(report);
+        }
+        let id = commit(cx, options, &pass, &report)?;
+        if pass.cut {
+            checkpoints += 1;
+            earlier = report.statistics;
+            continue;
+        }
+        report.snapshot = Some(id);
+        report.duration = cx.clock.elapsed().saturating_sub(begun);
+        return Ok(report);
+    }
+}
+
+/// Adds to a pass's counts what earlier passes of the same run read and stored.
+fn sum(earlier: &Statistics, mut pass: Statistics) -> Statistics {
+    pass.data_read_bytes += earlier.data_read_bytes;
+    pass.data_added_bytes += earlier.data_added_bytes;
+    pass.data_added_packed_bytes += earlier.data_added_packed_bytes;
+    pass.chunks_new += earlier.chunks_new;
+    pass.chunks_known += earlier.chunks_known;
+    pass
+}
+
+fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes, selection: &Selection) -> Result<Pass> {
+    let repository = &cx.repository;
+    let mut session = OpenSession::begin(repository, &options.identity, options.host_name.as_bytes(), &*cx.clock)?;
+    let adopted_packs = session.adopted.len() as u64;
+    cx.event(&Event::SessionOpened { session: session.id.to_string(), adopted_packs });
+    let parents = parent::choose(&session.view, &options.identity.host_key(), options)?;
+    if let Some(parent) = parents.last() {
+        cx.event(&Event::Total { entries: parent.totals.0, bytes: parent.totals.1 });
+    }
+    let known = Arc::new(std::mem::take(&mut session.view.index));
+    let mut adopted = Index::default();
+    session.adopted.iter().for_each(|pack| adopted.add(pack));
+    adopted.finish();
+
+    let threaded = cx.workers > 0;
+    let publisher = Arc::new(Publisher::new(Arc::clone(repository), Arc::clone(&cx.sink), threaded, &session.adopted)?);
+    let writer = |kind: PackKind| {
+        let size = match (options.pack_sizes, kind) {
+            (Some([data, _]), PackKind::Data) => data,
+            (Some([_, meta]), PackKind::Meta) => meta,
+            (None, kind) => PackSize::default_for(kind),
+        };
+        let identity = Arc::clone(&options.identity);
+        PackWriter::new(Arc::clone(repository), identity, Arc::clone(&publisher), kind, session.id, size)
+    };
+    let claims = Claims::new(Arc::clone(&known), adopted);
+    let store =
+        Store::new(Arc::clone(repository), claims, writer(PackKind::Data), writer(PackKind::Meta), options.dry_run)?;
+    let reader = PackReader::new(Arc::clone(repository), known);
+    let (chunker, tally, queue) = (repository.chunker(), Tally::default(), SealQueue::new(cx.workers));
+    let started = cx.clock.now();
+
+    let scan = ScanContext { chunker: &chunker, store: &store, seals: &queue, sink: &*cx.sink };
+    let (mut root, mut cut): (Option<Arc<Dir>>, bool) = (None, false);
+    let worked = workers::run(
+        &queue,
+        WorkContext { scan, tally: &tally },
+        || Ok(Scanner::new(&chunker, Coder::new(options.compression)?)),
+        |executor| {
+            let w = WalkContext { cx, options, excludes, reader: &reader, store: &store, tally: &tally };
+            let mut walker = Walker::new(w)?;
+            root = Some(walker.walk(selection.clone(), &parents, executor)?);
+            cut = walker.cut;
+            Ok(())
+        },
+    );
+    // Interrupted or not, what was sealed becomes durable, so that the next run can take it over.
+    let flushed = store.flush();
+    let published = publisher.finish();
+    worked?;
+    flushed?;
+    let published = published?;
+    let tree = root.and_then(|dir| dir.tree()).ok_or(EngineError::Worker("left a directory open"))?;
+    let (mut statistics, failures) = tally.report();
+    statistics.chunks_new = store.added.chunks_new.load(Relaxed);
+    statistics.chunks_known = store.added.chunks_known.load(Relaxed);
+    statistics.data_added_bytes = store.added.plain_bytes.load(Relaxed);
+    statistics.data_added_packed_bytes = published.bytes;
+    Ok(Pass { session, parents, tree, started, cut, published, statistics, failures })
+}
+
+fn commit(cx: &Context, options: &BackupOptions, pass: &Pass, report: &BackupReport) -> Result<SessionId> {
+    let session = pass.session.id.to_string();
+    let mut names = blake3::Hasher::new();
+    for name in &pass.published.objects {
+        names.update(name.as_str().as_bytes());
+        names.update(b"\n");
+    }
+    cx.event(&Event::SnapshotPrepared {
+        session: session.clone(),
+        objects_root: *names.finalize().as_bytes(),
+        objects: pass.published.objects.len() as u64,
+        tree: *pass.tree.as_bytes(),
+    });
+    let text = |list: &[String]| {
+        let mut list: Vec<Vec<u8>> = list.iter().map(|item| item.as_bytes().to_vec()).collect();
+        list.sort();
+        list.dedup();
+        list
+    };
+    let excludes = [&options.excludes.patterns[..], &options.excludes.case_insensitive_patterns[..]].concat();
+    let entries = CellEntries {
+        time: options.time.unwrap_or(pass.started),
+        started: pass.started,
+        ended: cx.clock.now(),
+        host_name: options.host_name.as_bytes().to_vec(),
+        user_name: options.user_name.as_bytes().to_vec(),
+        program_version: options.program_version.as_bytes().to_vec(),
+        purpose: options.purpose.as_bytes().to_vec(),
+        paths: parent::paths(options),
+        tags: text(&options.tags),
+        excludes: text(&excludes),
+        statistics: report.statistics,
+        failures: pass.failures.clone(),
+    };
+    let outcome = if pass.cut { Outcome::Checkpoint } else { Outcome::Snapshot };
+    let cell = pass.session.commit(&Commit {
+        outcome,
+        tree: pass.tree,
+        parent: pass.parents.first().map(|p| p.session),
+        segments: pass.published.segments.clone(),
+        entries,
+    })?;
+    cx.event(&Event::SnapshotCommitted { session, cell, checkpoint: pass.cut });
+    Ok(pass.session.id)
+}

@@ -1,0 +1,208 @@
+//! Reading one file: content into chunks, and a file that changes meanwhile noticed.
+
+use crate::chunker::Chunker;
+use crate::engine::backup::store::{Coder, Group, LARGE_GROUP_LEN, SMALL_GROUP_LEN, Store};
+use crate::engine::backup::workers::SealQueue;
+use crate::engine::context::Result;
+use crate::format::node::{Body, INLINE_MAX};
+use crate::format::tree::{FILE_LISTS_MAX, LIST_CHUNKS_MAX, encode_list};
+use crate::format::wire::FormatError;
+use crate::fs::{FsError, SourceDir, SourceFile, Stat};
+use crate::id::{ChunkId, TreeId};
+use crate::progress::{Event, EventSink};
+use crate::repository::RepositoryError;
+
+/// How often a file that changes under our eyes is read before it is kept as it came.
+const ATTEMPTS: u32 = 3;
+/// A list of chunks ends after at least this many …
+const LIST_MIN: usize = 256;
+/// … at an id whose last bits are zero (one in 1024), so that lists realign after an insertion as chunks do …
+const LIST_MASK: u8 = 3;
+/// … or here.
+const LIST_MAX: usize = 4096;
+
+const _: () = assert!(LIST_MIN < LIST_MAX && LIST_MAX <= LIST_CHUNKS_MAX);
+
+/// What was read of a file.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    /// What the host said of the file when it was opened.
+    pub(super) stat: Stat,
+    /// Its extended attributes.
+    pub(super) xattrs: crate::fs::Xattrs,
+    /// Bytes read.
+    pub(super) size: u64,
+    /// It changed during the last attempt too.
+    pub(super) inconsistent: bool,
+    /// Its content.
+    pub(super) body: Body,
+}
+
+/// Buffers and state of one reading thread.
+#[derive(Debug)]
+pub(super) struct Scanner {
+    buffer: Vec<u8>,
+    /// New chunks of small files; lives on from file to file.
+    pub(super) small: Group,
+    /// New chunks of the large file that is being read.
+    pub(super) large: Group,
+    /// Compression state.
+    pub(super) coder: Coder,
+}
+
+/// Chunk ids of one file, moved into lists while they grow.
+#[derive(Default)]
+struct Ids {
+    pending: Vec<ChunkId>,
+    lists: Vec<TreeId>,
+}
+
+impl Ids {
+    fn push(&mut self, id: ChunkId, store: &Store) -> Result<()> {
+        self.pending.push(id);
+        let last = id.as_bytes();
+        let ends = last[31] == 0 && last[30] & LIST_MASK == 0;
+        if (ends && self.pending.len() >= LIST_MIN) || self.pending.len() >= LIST_MAX {
+            self.end_list(store)?;
+        }
+        Ok(())
+    }
+
+    fn end_list(&mut self, store: &Store) -> Result<()> {
+        let failed = RepositoryError::encode("list of chunks");
+        let encoded = encode_list(&self.pending).map_err(&failed)?;
+        self.pending.clear();
+        if self.lists.len() >= FILE_LISTS_MAX {
+            let limit = FILE_LISTS_MAX as u64;
+            return Err(failed(FormatError::Limit { what: "lists of a file", value: limit + 1, limit }).into());
+        }
+        self.lists.push(store.add_tree(&encoded)?);
+        Ok(())
+    }
+
+    fn into_body(mut self, store: &Store) -> Result<Body> {
+        if self.lists.is_empty() && self.pending.len() <= LIST_MIN {
+            return Ok(Body::Chunks(self.pending));
+        }
+        if !self.pending.is_empty() {
+            self.end_list(store)?;
+        }
+        Ok(Body::Lists(self.lists))
+    }
+}
+
+/// A failure of the file (goes on the list) or of the store (ends the run).
+pub(super) enum ScanError {
+    File(FsError),
+    Run(crate::engine::EngineError),
+}
+
+impl From<FsError> for ScanError {
+    fn from(error: FsError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<crate::engine::EngineError> for ScanError {
+    fn from(error: crate::engine::EngineError) -> Self {
+        Self::Run(error)
+    }
+}
+
+/// What scanning needs from the run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ScanContext<'a> {
+    pub(super) chunker: &'a Chunker,
+    pub(super) store: &'a Store,
+    pub(super) seals: &'a SealQueue,
+    pub(super) sink: &'a dyn EventSink,
+}
+
+impl Scanner {
+    pub(super) fn new(chunker: &Chunker, coder: Coder) -> Self {
+        let window = (chunker.params().maximum() * 4).max(1 << 20);
+        Self { buffer: vec![0; window], small: Group::default(), large: Group::default(), coder }
+    }
+
+    /// Reads a file, again if it changes meanwhile.
+    pub(super) fn scan(
+        &mut self,
+        dir: &SourceDir,
+        name: &[u8],
+        listed: &Stat,
+        cx: ScanContext<'_>,
+    ) -> std::result::Result<Scanned, ScanError> {
+        let mut attempt = 1;
+        loop {
+            let file = SourceFile::open(dir, name, listed)?;
+            if attempt == 1 {
+                cx.sink.event(&Event::EntryStarted { path: file.path() });
+            }
+            let xattrs = file.xattrs();
+            let (size, body) = self.read(&file, cx)?;
+            let inconsistent = size != file.stat().size || !file.unchanged_since(file.stat());
+            if !inconsistent || attempt == ATTEMPTS {
+                return Ok(Scanned { stat: *file.stat(), xattrs, size, inconsistent, body });
+            }
+            attempt += 1;
+        }
+    }
+
+    fn read(&mut self, file: &SourceFile, cx: ScanContext<'_>) -> std::result::Result<(u64, Body), ScanError> {
+        let expected = file.stat().size;
+        if expected < cx.chunker.params().whole_file_below() {
+            // One byte more than expected, so that a single read shows the end.
+            let want = expected as usize + 1;
+            let read = file.read_at(0, &mut self.buffer[..want])?;
+            if read < want {
+                cx.sink.event(&Event::Bytes { count: read as u64 });
+                return Ok((read as u64, self.whole(read, cx)?));
+            }
+        }
+        file.advise_sequential();
+        self.stream(file, cx)
+    }
+
+    fn whole(&mut self, len: usize, cx: ScanContext<'_>) -> Result<Body> {
+        let bytes = &self.buffer[..len];
+        if len <= INLINE_MAX {
+            return Ok(Body::Inline(bytes.to_vec()));
+        }
+        if self.small.len() + len > SMALL_GROUP_LEN {
+            cx.store.seal(&mut self.small, &mut self.coder)?;
+        }
+        Ok(Body::Chunks(vec![cx.store.add_chunk(bytes, &mut self.small)]))
+    }
+
+    fn stream(&mut self, file: &SourceFile, cx: ScanContext<'_>) -> std::result::Result<(u64, Body), ScanError> {
+        let longest = cx.chunker.params().maximum();
+        let (mut offset, mut filled, mut ended) = (0_u64, 0, false);
+        let mut ids = Ids::default();
+        loop {
+            if !ended {
+                let read = file.read_at(offset, &mut self.buffer[filled..])?;
+                cx.sink.event(&Event::Bytes { count: read as u64 });
+                ended = filled + read < self.buffer.len();
+                offset += read as u64;
+                filled += read;
+            }
+            let mut start = 0;
+            while filled - start >= longest || (ended && start < filled) {
+                let len = cx.chunker.cut(&self.buffer[start..filled]);
+                if self.large.len() + len > LARGE_GROUP_LEN {
+                    cx.seals.seal(&mut self.large, &mut self.coder, cx.store)?;
+                }
+                let id = cx.store.add_chunk(&self.buffer[start..start + len], &mut self.large);
+                ids.push(id, cx.store)?;
+                start += len;
+            }
+            self.buffer.copy_within(start..filled, 0);
+            filled -= start;
+            if ended && filled == 0 {
+                break;
+            }
+        }
+        cx.seals.seal(&mut self.large, &mut self.coder, cx.store)?;
+        Ok((offset, ids.into_body(cx.store)?))
+    }
+}

@@ -1,0 +1,111 @@
+//! Counting, and turning what was read into nodes.
+
+use crate::engine::backup::scan::Scanned;
+use crate::engine::backup::workers::FileTask;
+use crate::format::cell::{CELL_FAILURES_MAX, CELL_TEXT_MAX, Failure, Statistics};
+use crate::format::node::{Content, Metadata, Node};
+use crate::fs::{FileKind, FsError, Owners, Stat, Warning, metadata};
+use crate::progress::{Event, EventSink};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Counts of a run, and its failures.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    owners: Owners,
+    counts: Mutex<(Statistics, Vec<Failure>)>,
+}
+
+fn cut(text: &[u8]) -> Vec<u8> {
+    text[..text.len().min(CELL_TEXT_MAX)].to_vec()
+}
+
+/// An error with its causes, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl Tally {
+    fn lock(&self) -> MutexGuard<'_, (Statistics, Vec<Failure>)> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the counts.
+    pub(super) fn count(&self, change: impl FnOnce(&mut Statistics)) {
+        change(&mut self.lock().0);
+    }
+
+    /// The counts and failures so far.
+    pub(super) fn report(&self) -> (Statistics, Vec<Failure>) {
+        let guard = self.lock();
+        (guard.0, guard.1.clone())
+    }
+
+    /// Metadata as it is stored: link count and device only where they say something, and the same for each run.
+    pub(super) fn metadata(&self, stat: &Stat, xattrs: Vec<crate::format::node::Xattr>) -> Metadata {
+        let linked = stat.links > 1 && stat.kind != FileKind::Directory;
+        let mut metadata = metadata(stat, &self.owners, xattrs);
+        if !linked {
+            (metadata.links, metadata.device) = (1, 0);
+        }
+        metadata
+    }
+
+    /// An entry could not be read.
+    pub(super) fn fail(&self, path: &[u8], message: &str, sink: &dyn EventSink) {
+        let mut guard = self.lock();
+        guard.0.failed += 1;
+        if guard.1.len() < CELL_FAILURES_MAX {
+            guard.1.push(Failure { path: cut(path), message: cut(message.as_bytes()) });
+        }
+        drop(guard);
+        sink.event(&Event::EntryFailed { path, message });
+    }
+
+    /// An entry could not be read, or is gone.
+    pub(super) fn lost(&self, path: &[u8], error: &FsError, sink: &dyn EventSink) {
+        if error.is_vanished() {
+            self.count(|s| s.vanished += 1);
+            sink.event(&Event::Warning { path, message: "vanished while it was being backed up" });
+        } else {
+            self.fail(path, &chain(error), sink);
+        }
+    }
+
+    /// Part of an entry could not be read: the entry is kept, and counted as failed, since it will not come back whole.
+    pub(super) fn incomplete(&self, warnings: &[Warning], sink: &dyn EventSink) {
+        for warning in warnings {
+            self.fail(&warning.path, &chain(warning), sink);
+        }
+    }
+
+    /// The node of a file that was read.
+    pub(super) fn scanned(&self, task: &FileTask, scanned: Scanned, sink: &dyn EventSink) -> Node {
+        let Scanned { stat, xattrs, size, inconsistent, body } = scanned;
+        self.incomplete(&xattrs.warnings, sink);
+        if inconsistent {
+            let path = task.dir.source.path_of(&task.name);
+            sink.event(&Event::Warning { path: &path, message: "kept changing while it was read; kept as it came" });
+        }
+        self.count(|s| {
+            if task.known {
+                s.files_changed += 1;
+            } else {
+                s.files_new += 1;
+            }
+            s.inconsistent += u64::from(inconsistent);
+            s.data_read_bytes += size;
+            s.total_files += 1;
+            s.total_bytes += size;
+        });
+        sink.event(&Event::EntryDone { size, unchanged: false });
+        let content = Content::File { size, sparse: stat.is_sparse(), inconsistent, body };
+        Node { name: task.name.clone(), metadata: self.metadata(&stat, xattrs.xattrs), content }
+    }
+}

@@ -1,0 +1,87 @@
+//! What every operation is given, and how it fails.
+
+use crate::clock::Clock;
+use crate::fs::FsError;
+use crate::progress::{Event, EventSink};
+use crate::repository::{Repository, RepositoryError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Result of an operation.
+pub type Result<T> = std::result::Result<T, EngineError>;
+
+/// A failed operation.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The repository.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The host's files, where one failure ends the operation.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// No snapshot fits.
+    #[error("no snapshot fits {0:?}")]
+    NoSnapshot(String),
+    /// Several snapshots fit.
+    #[error("{text:?} fits several snapshots")]
+    AmbiguousSnapshot {
+        /// What was asked for.
+        text: String,
+        /// Those that fit, a line each.
+        candidates: Vec<String>,
+    },
+    /// A path is not in the snapshot.
+    #[error("{0} is not in the snapshot")]
+    NoPath(String),
+    /// A source is missing or empty although it was not before.
+    #[error("{path} is {what}")]
+    SuspiciousSource {
+        /// Which source.
+        path: String,
+        /// `missing`, `empty, although the last snapshot has entries there`.
+        what: &'static str,
+    },
+    /// There is nothing to back up.
+    #[error("nothing to back up: no source is left after excludes")]
+    NothingToDo,
+    /// Told to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// A setting that cannot be.
+    #[error("{0}")]
+    Setting(String),
+    /// A worker thread could not be started or ended early.
+    #[error("a worker thread {0}")]
+    Worker(&'static str),
+}
+
+/// What an operation works with: store, clock, randomness (inside the repository), executor and sink are all parameters, so
+/// that the same code runs inline, on one thread, from a seed.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The repository.
+    pub repository: Arc<Repository>,
+    /// Where events go.
+    pub sink: Arc<dyn EventSink>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Set from outside to end the operation; what was stored is kept.
+    pub stop: Arc<AtomicBool>,
+    /// Worker threads; 0 runs everything inline in the caller, in one order.
+    pub workers: usize,
+    /// Bytes that buffers may take.
+    pub memory_bytes: u64,
+}
+
+impl Context {
+    /// Whether to end.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Sends an event.
+    pub fn event(&self, event: &Event<'_>) {
+        self.sink.event(event);
+    }
+}

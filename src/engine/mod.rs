@@ -1,0 +1,18 @@
+//! Operations: backup, restore, check, browse. They join the host's files and the repository, and own order and
+//! concurrency.
+//!
+//! # What may run at the same time
+//!
+//! | | backup | restore, ls, check | key add / remove |
+//! |---|---|---|---|
+//! | **backup** | yes: sessions are independent; a chunk may be stored twice | yes: readers see committed cells only | yes |
+//! | **restore, ls, check** | yes | yes | yes: keys are read once, at the start |
+//! | **key add / remove** | yes | yes | yes: slots are independent objects |
+//!
+//! Nothing is removed by any of these but key slots, so no two of them can take anything from one another. Pruning adds
+//! generations, which this version refuses to work beside.
+
+pub mod backup;
+pub mod context;
+
+pub use context::{Context, EngineError};

@@ -1,0 +1,143 @@
+//! What the integration tests share: a repository in memory, stores that fail on purpose, trees made from a seed, and a
+//! comparer that knows nothing of cairn.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+pub mod compare;
+pub mod fault;
+pub mod tree;
+
+use cairn::clock::{Clock, SystemClock};
+use cairn::crypto::random::{Randomness, SeededRandom};
+use cairn::crypto::secret::Secret;
+use cairn::crypto::sign::Identity;
+use cairn::engine::backup::{BackupOptions, BackupReport};
+use cairn::engine::{Context, EngineError};
+use cairn::format::key_slot::{SlotNotes, Unlock};
+use cairn::progress::Silent;
+use cairn::repository::open::NewRepository;
+use cairn::repository::pack_writer::PackSize;
+use cairn::repository::{Access, Repository, RepositoryError, open};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whether the long forms of the sampled families are to be run.
+pub fn is_full() -> bool {
+    std::env::var_os("CAIRN_TEST_FULL").is_some()
+}
+
+/// A seed for random tests, printed so that a failure can be repeated with `CAIRN_TEST_SEED`.
+pub fn seed(test: &str) -> u64 {
+    let seed = match std::env::var("CAIRN_TEST_SEED") {
+        Ok(text) => text.parse().expect("CAIRN_TEST_SEED is a number"),
+        Err(_) => u64::from_le_bytes(<dyn Randomness>::bytes(&cairn::crypto::random::OsRandom).unwrap()),
+    };
+    println!("{test}: CAIRN_TEST_SEED={seed}");
+    seed
+}
+
+pub fn key() -> Unlock {
+    Unlock::KeyFile(Secret::new([7; 32]))
+}
+
+pub fn identity() -> Arc<Identity> {
+    Arc::new(Identity::from_seed(&Secret::new([9; 32])))
+}
+
+pub fn notes() -> SlotNotes {
+    SlotNotes {
+        holder: "tests".into(),
+        purpose: String::new(),
+        host: String::new(),
+        created: cairn::clock::Timestamp::EPOCH,
+        expires: None,
+    }
+}
+
+pub fn random(seed: u64) -> Arc<dyn Randomness> {
+    Arc::new(SeededRandom::new(seed))
+}
+
+/// Chunks of 4 KiB on average, so that small trees have many.
+pub fn create(access: Access, seed: u64) -> Result<Repository, RepositoryError> {
+    let new = NewRepository {
+        chunker: cairn::chunker::ChunkerParams::new(12).unwrap(),
+        pin: cairn::residency::place::Pin::Canada,
+        slots: vec![(key(), notes())],
+    };
+    open::create(access, &new, random(seed), &SystemClock::new())
+}
+
+pub fn reopen(access: Access, seed: u64) -> Result<Repository, RepositoryError> {
+    open::open(access, &key(), None, random(seed))
+}
+
+pub fn context(repository: Repository, workers: usize) -> Context {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    Context {
+        repository: Arc::new(repository),
+        sink: Arc::new(Silent),
+        clock,
+        stop: Arc::default(),
+        workers,
+        memory_bytes: 64 << 20,
+    }
+}
+
+/// Options for a backup of `sources`, with packs of a few ten KiB so that there are several.
+pub fn backup_options(sources: &[&Path]) -> BackupOptions {
+    let small = PackSize { from: 64 << 10, to: 96 << 10 };
+    BackupOptions {
+        sources: sources.iter().map(|p| PathBuf::from(*p)).collect(),
+        excludes: cairn::fs::ExcludeOptions::default(),
+        one_file_system: false,
+        compression: cairn::codec::Level::default(),
+        host_name: "host".into(),
+        user_name: "user".into(),
+        tags: Vec::new(),
+        time: None,
+        purpose: String::new(),
+        program_version: "test".into(),
+        identity: identity(),
+        parent: None,
+        force: false,
+        ignore_ctime: false,
+        ignore_inode: false,
+        dry_run: false,
+        skip_if_unchanged: false,
+        allow_empty_source: false,
+        checkpoint_every: Duration::from_secs(3600),
+        pack_sizes: Some([small, small]),
+    }
+}
+
+pub fn backup(cx: &Context, sources: &[&Path]) -> Result<BackupReport, EngineError> {
+    cairn::engine::backup::run(cx, &backup_options(sources))
+}
+
+/// The tree of `source` as a whole restore lays it out: below its absolute path, directories on the way left out of account.
+pub fn describe_as_restored(source: &Path) -> std::collections::BTreeMap<PathBuf, String> {
+    compare::describe(source)
+}
+
+fn load(storage: &cairn::storage::MemoryStorage) -> Repository {
+    let store = fault::FaultStore::new(storage.clone(), fault::Plan::None);
+    reopen(store.access(), 77).unwrap()
+}
+
+/// Ids of all snapshots, oldest first.
+pub fn snapshots(storage: &cairn::storage::MemoryStorage) -> Vec<String> {
+    let repository = load(storage);
+    let view = repository.load_cells(cairn::repository::view::Damage::Stop).unwrap();
+    let mut all: Vec<_> = view.cells.iter().filter(|(_, c)| c.is_snapshot()).collect();
+    all.sort_by_key(|(_, c)| c.cell.references.counter);
+    all.into_iter().map(|(id, _)| id.to_string()).collect()
+}
+
+/// The only snapshot's id.
+pub fn only_snapshot(storage: &cairn::storage::MemoryStorage) -> String {
+    let all = snapshots(storage);
+    assert_eq!(all.len(), 1);
+    all[0].clone()
+}
