@@ -53,7 +53,7 @@ pub struct Commit {
 }
 
 impl OpenSession {
-    /// Begins a session.
+    /// Begins a session. With `dry`, nothing is written and nothing adopted: it can look, and must not commit.
     ///
     /// # Errors
     /// What the store says; damage; [`RepositoryError::Generations`].
@@ -62,19 +62,23 @@ impl OpenSession {
         identity: &Arc<Identity>,
         host_name: &[u8],
         clock: &dyn Clock,
+        dry: bool,
     ) -> Result<Self> {
         let id = SessionId::from_bytes(repository.random().bytes()?);
         let session = Session { id, host: identity.host_key(), host_name: host_name.to_vec(), started: clock.now() };
         let bytes = session
             .encode(&repository.place(), &repository.keys().index, identity, repository.random())
             .map_err(RepositoryError::encode("session"))?;
-        repository.publish()?.put_new(&repository.layout().session(&id), encoded(&bytes))?;
-
+        if !dry {
+            repository.publish()?.put_new(&repository.layout().session(&id), encoded(&bytes))?;
+        }
         repository.expect_no_generations()?;
         let view = repository.load_view(Damage::Stop)?;
         let mut open =
             Self { repository: Arc::clone(repository), identity: Arc::clone(identity), id, view, adopted: Vec::new() };
-        open.adopt()?;
+        if !dry {
+            open.adopt()?;
+        }
         Ok(open)
     }
 

@@ -44,7 +44,7 @@ pub struct BackupOptions {
     pub ignore_ctime: bool,
     /// Do not compare inode numbers.
     pub ignore_inode: bool,
-    /// Report what would be stored, and store nothing but the session.
+    /// Report what would be stored, and store nothing.
     pub dry_run: bool,
     /// Make no snapshot if it would equal the parent.
     pub skip_if_unchanged: bool,

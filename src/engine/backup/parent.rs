@@ -25,6 +25,8 @@ const RACY: Duration = Duration::from_secs(2);
 pub(super) struct Parent {
     pub(super) session: SessionId,
     pub(super) tree: TreeId,
+    /// Whether it is a snapshot, and not a checkpoint.
+    pub(super) is_snapshot: bool,
     /// Entries with times from here on are read again.
     racy_from: Timestamp,
     /// Files and bytes it has.
@@ -50,12 +52,13 @@ pub(super) fn choose(view: &View, host: &HostKey, options: &BackupOptions) -> Re
         Some(Parent {
             session: *id,
             tree: stored.cell.references.tree,
+            is_snapshot: stored.is_snapshot(),
             racy_from: entries.started.saturating_sub(RACY),
             totals: (entries.statistics.total_files, entries.statistics.total_bytes),
         })
     };
     if let Some(id) = &options.parent {
-        let parent = as_parent(id).filter(|_| view.cells[id].is_snapshot());
+        let parent = as_parent(id).filter(|parent| parent.is_snapshot);
         return parent.map(|p| vec![p]).ok_or_else(|| EngineError::NoSnapshot(id.to_string()));
     }
     let wanted = paths(options);
@@ -160,10 +163,12 @@ pub(super) fn compare(stat: &Stat, node: &Node, parent: &Parent, options: &Backu
         return Reuse::Nothing;
     }
     let ctime_same = stat.ctime == metadata.ctime;
+    // The kernel sets the inode's change time with every change; a content time can be anything, the future included.
+    let newest_change = if options.ignore_ctime { stat.mtime } else { stat.ctime };
     if stat.mtime != metadata.mtime
         || !(ctime_same || options.ignore_ctime)
         || !(stat.inode == metadata.inode || options.ignore_inode)
-        || stat.mtime.max(if options.ignore_ctime { stat.mtime } else { stat.ctime }) >= parent.racy_from
+        || newest_change >= parent.racy_from
     {
         return Reuse::Nothing;
     }

@@ -78,7 +78,8 @@ fn backup(cx: &Context, options: &BackupOptions, begun: Duration) -> Result<Back
             checkpoints,
             duration: Duration::ZERO,
         };
-        let unchanged = options.skip_if_unchanged && !pass.cut && previous.is_some_and(|p| p.tree == pass.tree);
+        let unchanged =
+            options.skip_if_unchanged && !pass.cut && previous.is_some_and(|p| p.is_snapshot && p.tree == pass.tree);
         if options.dry_run || unchanged {
             report.duration = cx.clock.elapsed().saturating_sub(begun);
             return Ok(report);
@@ -107,7 +108,8 @@ fn sum(earlier: &Statistics, mut pass: Statistics) -> Statistics {
 
 fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes, selection: &Selection) -> Result<Pass> {
     let repository = &cx.repository;
-    let mut session = OpenSession::begin(repository, &options.identity, options.host_name.as_bytes(), &*cx.clock)?;
+    let mut session =
+        OpenSession::begin(repository, &options.identity, options.host_name.as_bytes(), &*cx.clock, options.dry_run)?;
     let adopted_packs = session.adopted.len() as u64;
     cx.event(&Event::SessionOpened { session: session.id.to_string(), adopted_packs });
     let parents = parent::choose(&session.view, &options.identity.host_key(), options)?;

@@ -3,10 +3,13 @@
 use crate::engine::backup::scan::Scanned;
 use crate::engine::backup::workers::FileTask;
 use crate::format::cell::{CELL_FAILURES_MAX, CELL_TEXT_MAX, Failure, Statistics};
-use crate::format::node::{Content, Metadata, Node};
-use crate::fs::{FileKind, FsError, Owners, Stat, Warning, metadata};
+use crate::format::node::{Content, Metadata, Node, Xattr};
+use crate::fs::{FileKind, FsError, Owners, Stat, Xattrs, metadata};
 use crate::progress::{Event, EventSink};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Most bytes of attributes kept of one entry: a tree page has to hold it.
+const XATTR_BYTES_MAX: usize = 4 << 20;
 
 /// Counts of a run, and its failures.
 #[derive(Debug, Default)]
@@ -48,7 +51,7 @@ impl Tally {
     }
 
     /// Metadata as it is stored: link count and device only where they say something, and the same for each run.
-    pub(super) fn metadata(&self, stat: &Stat, xattrs: Vec<crate::format::node::Xattr>) -> Metadata {
+    pub(super) fn metadata(&self, stat: &Stat, xattrs: Vec<Xattr>) -> Metadata {
         let linked = stat.links > 1 && stat.kind != FileKind::Directory;
         let mut metadata = metadata(stat, &self.owners, xattrs);
         if !linked {
@@ -78,17 +81,23 @@ impl Tally {
         }
     }
 
-    /// Part of an entry could not be read: the entry is kept, and counted as failed, since it will not come back whole.
-    pub(super) fn incomplete(&self, warnings: &[Warning], sink: &dyn EventSink) {
-        for warning in warnings {
+    /// The attributes that are kept of what was read. An entry without all of its attributes is kept, and counted as failed,
+    /// since it will not come back whole.
+    pub(super) fn keep(&self, path: impl FnOnce() -> Vec<u8>, read: Xattrs, sink: &dyn EventSink) -> Vec<Xattr> {
+        for warning in &read.warnings {
             self.fail(&warning.path, &chain(warning), sink);
         }
+        if read.xattrs.iter().map(|x| x.name.len() + x.value.len()).sum::<usize>() > XATTR_BYTES_MAX {
+            self.fail(&path(), "has more than 4 MiB of extended attributes; they are not kept", sink);
+            return Vec::new();
+        }
+        read.xattrs
     }
 
     /// The node of a file that was read.
     pub(super) fn scanned(&self, task: &FileTask, scanned: Scanned, sink: &dyn EventSink) -> Node {
         let Scanned { stat, xattrs, size, inconsistent, body } = scanned;
-        self.incomplete(&xattrs.warnings, sink);
+        let xattrs = self.keep(|| task.dir.source.path_of(&task.name), xattrs, sink);
         if inconsistent {
             let path = task.dir.source.path_of(&task.name);
             sink.event(&Event::Warning { path: &path, message: "kept changing while it was read; kept as it came" });
@@ -106,6 +115,6 @@ impl Tally {
         });
         sink.event(&Event::EntryDone { size, unchanged: false });
         let content = Content::File { size, sparse: stat.is_sparse(), inconsistent, body };
-        Node { name: task.name.clone(), metadata: self.metadata(&stat, xattrs.xattrs), content }
+        Node { name: task.name.clone(), metadata: self.metadata(&stat, xattrs), content }
     }
 }

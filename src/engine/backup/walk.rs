@@ -6,7 +6,7 @@ use crate::engine::backup::parent::{self, Parent, ParentDir, Reuse};
 use crate::engine::backup::selection::Selection;
 use crate::engine::backup::store::Store;
 use crate::engine::backup::tally::Tally;
-use crate::engine::backup::workers::{BATCH_BYTES_MAX, BATCH_FILES_MAX, Batch, Executor, FileTask};
+use crate::engine::backup::workers::{BATCH_BYTES_MAX, BATCH_DIRS_MAX, BATCH_FILES_MAX, Batch, Executor, FileTask};
 use crate::engine::context::{Context, EngineError, Result};
 use crate::format::node::{Content, Node};
 use crate::fs::{Excludes, FileKind, FsError, SourceDir, Stat};
@@ -46,6 +46,7 @@ pub(super) struct Walker<'a> {
     stack: Vec<Frame>,
     batch: Batch,
     batch_bytes: u64,
+    batch_dirs: usize,
     /// When a checkpoint is due, by the clock's elapsed time. Counts from the first file that had to be read: walking over
     /// what is known already must never be what uses the time up, or long walks would make no progress.
     checkpoint_at: Option<Duration>,
@@ -63,7 +64,16 @@ fn child_selection(selection: &Selection, name: &[u8]) -> Selection {
 impl<'a> Walker<'a> {
     pub(super) fn new(w: WalkContext<'a>) -> Result<Self> {
         let buffers = ReadBuffers::new()?;
-        Ok(Self { w, buffers, stack: Vec::new(), batch: Vec::new(), batch_bytes: 0, checkpoint_at: None, cut: false })
+        Ok(Self {
+            w,
+            buffers,
+            stack: Vec::new(),
+            batch: Vec::new(),
+            batch_bytes: 0,
+            batch_dirs: 0,
+            checkpoint_at: None,
+            cut: false,
+        })
     }
 
     /// Walks everything selected below `/`; returns the root directory, whose tree is there when all files are done.
@@ -102,7 +112,7 @@ impl<'a> Walker<'a> {
     }
 
     fn submit(&mut self, executor: &mut Executor<'_>) -> Result<()> {
-        self.batch_bytes = 0;
+        (self.batch_bytes, self.batch_dirs) = (0, 0);
         let every = self.w.options.checkpoint_every;
         self.checkpoint_at.get_or_insert_with(|| self.w.cx.clock.elapsed().saturating_add(every));
         match std::mem::take(&mut self.batch) {
@@ -207,11 +217,7 @@ impl<'a> Walker<'a> {
                 known.as_ref().filter(|node: &&Node| node.metadata.ctime == stat.ctime && !self.w.options.force);
             let xattrs = match before {
                 Some(node) => node.metadata.xattrs.clone(),
-                None => {
-                    let read = source.xattrs();
-                    self.w.tally.incomplete(&read.warnings, &*self.w.cx.sink);
-                    read.xattrs
-                }
+                None => self.w.tally.keep(|| source.path().to_vec(), source.xattrs(), &*self.w.cx.sink),
             };
             self.w.tally.metadata(&stat, xattrs)
         });
@@ -282,8 +288,8 @@ impl<'a> Walker<'a> {
             }
             Some((mut node, Reuse::Content, _)) => match frame.dir.source.entry_xattrs(&name) {
                 Ok(read) => {
-                    self.w.tally.incomplete(&read.warnings, &*self.w.cx.sink);
-                    node.metadata = self.w.tally.metadata(&stat, read.xattrs);
+                    let xattrs = self.w.tally.keep(|| frame.dir.source.path_of(&name), read, &*self.w.cx.sink);
+                    node.metadata = self.w.tally.metadata(&stat, xattrs);
                     self.unchanged(node.size());
                     frame.dir.put(slot, node, false);
                     return Ok(());
@@ -297,8 +303,14 @@ impl<'a> Walker<'a> {
         }
         frame.dir.expect();
         let dir = Arc::clone(&frame.dir);
-        if self.batch.len() >= BATCH_FILES_MAX || self.batch_bytes.saturating_add(stat.size) > BATCH_BYTES_MAX {
+        let new_dir = self.batch.last().is_none_or(|last| !Arc::ptr_eq(&last.dir, &dir));
+        self.batch_dirs += usize::from(new_dir);
+        if self.batch.len() >= BATCH_FILES_MAX
+            || self.batch_dirs > BATCH_DIRS_MAX
+            || self.batch_bytes.saturating_add(stat.size) > BATCH_BYTES_MAX
+        {
             self.submit(executor)?;
+            self.batch_dirs = 1;
         }
         self.batch_bytes = self.batch_bytes.saturating_add(stat.size);
         self.batch.push(FileTask { dir, slot, name, stat, known });
@@ -338,8 +350,8 @@ impl<'a> Walker<'a> {
         };
         match content.and_then(|content| Ok((content, source.entry_xattrs(&name)?))) {
             Ok((content, read)) => {
-                self.w.tally.incomplete(&read.warnings, &*self.w.cx.sink);
-                let metadata = self.w.tally.metadata(&stat, read.xattrs);
+                let xattrs = self.w.tally.keep(|| source.path_of(&name), read, &*self.w.cx.sink);
+                let metadata = self.w.tally.metadata(&stat, xattrs);
                 frame.dir.put(slot, Node { name, metadata, content }, false);
             }
             Err(error) => self.lost(&source.path_of(&name), &error),

@@ -16,6 +16,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Files of one batch at most.
 pub(super) const BATCH_FILES_MAX: usize = 256;
+/// Directories of one batch at most; each is held open until its files are read.
+pub(super) const BATCH_DIRS_MAX: usize = 64;
 /// Bytes of one batch at most, but for a single larger file.
 pub(super) const BATCH_BYTES_MAX: u64 = LARGE_GROUP_LEN as u64;
 /// Batches that may wait, for each worker.
