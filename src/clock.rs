@@ -65,6 +65,7 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// A clock whose [`Clock::elapsed`] counts from now.
+    #[expect(clippy::disallowed_methods, reason = "the one reader of the clocks")]
     pub fn new() -> Self {
         Self { start: Instant::now() }
     }
@@ -77,6 +78,7 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one reader of the clocks")]
     fn now(&self) -> Timestamp {
         Timestamp::from_system_time(SystemTime::now())
     }
