@@ -89,7 +89,19 @@ mod tests {
         let found = cuts(&chunker("table", 12), &stream("data", 60_000));
         assert_eq!(found, GOLDEN);
     }
-    const GOLDEN: [usize; 0] = [];
+    const GOLDEN: [usize; 13] =
+        [4280, 6454, 12723, 21490, 23957, 25730, 30141, 31878, 35711, 43227, 49386, 54140, 60000];
+
+    /// The same for the default sizes, over 2 MiB: how many cuts, and the hash of their positions.
+    #[test]
+    fn golden_cuts_of_the_default_sizes() {
+        let chunker = chunker("table", ChunkerParams::default().average_log2());
+        let found = cuts(&chunker, &stream("data", 2 << 20));
+        let positions: Vec<u8> = found.iter().flat_map(|cut| (*cut as u64).to_le_bytes()).collect();
+        let hash = blake3::hash(&positions).to_hex();
+        let golden = (24, "3f72947981bd5a2b2d07d5b997c853c8225e6c9d591f84e0def1643bf89626e5");
+        assert_eq!((found.len(), hash.as_str()), golden, "{found:?}");
+    }
 
     #[test]
     fn lengths_stay_within_bounds_and_cuts_resynchronise() {

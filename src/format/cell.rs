@@ -193,7 +193,8 @@ pub struct Cell {
 }
 
 impl CellReferences {
-    fn encode(&self) -> Vec<u8> {
+    /// Encodes section 0's content.
+    pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         w.u8(match self.outcome {
             Outcome::Snapshot => 1,
@@ -258,7 +259,8 @@ fn read_list(r: &mut Reader<'_>) -> Result<Vec<Vec<u8>>> {
 }
 
 impl CellEntries {
-    fn encode(&self) -> Vec<u8> {
+    /// Encodes section 1's content.
+    pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         w.timestamp(self.time);
         w.timestamp(self.started);

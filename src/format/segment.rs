@@ -76,16 +76,22 @@ impl SegmentBuilder {
         self.packs == 0
     }
 
+    /// The content, which is then sealed.
+    pub fn content(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.varint(self.packs);
+        w.raw(self.content.as_slice());
+        w.into_vec()
+    }
+
     /// Encodes the segment, and reads it back before anything is stored.
     ///
     /// # Errors
     /// As [`sealed::encode`], and [`FormatError`] when an entry breaks a limit.
     pub fn encode(self, place: &Place, index: &RecipientKey, random: &dyn Randomness) -> Result<Vec<u8>> {
-        let mut w = Writer::new();
-        w.varint(self.packs);
-        w.raw(self.content.as_slice());
-        decode_content(w.as_slice())?;
-        let section = Section { recipients: &[index], content: w.as_slice() };
+        let content = self.content();
+        decode_content(&content)?;
+        let section = Section { recipients: &[index], content: &content };
         sealed::encode(ObjectKind::Segment, place, &[section], None, random)
     }
 }

@@ -42,13 +42,18 @@ impl Session {
             let value = self.host_name.len() as u64;
             return Err(FormatError::Limit { what: "host name", value, limit: HOST_NAME_MAX as u64 });
         }
+        let section = Section { recipients: &[index], content: &self.encode_content() };
+        sealed::encode(ObjectKind::Session, place, &[section], Some(identity), random)
+    }
+
+    /// Encodes a session's content, which is then sealed.
+    pub fn encode_content(&self) -> Vec<u8> {
         let mut w = Writer::new();
         w.raw(self.id.as_bytes());
         w.raw(self.host.as_bytes());
         w.bytes(&self.host_name);
         w.timestamp(self.started);
-        let section = Section { recipients: &[index], content: w.as_slice() };
-        sealed::encode(ObjectKind::Session, place, &[section], Some(identity), random)
+        w.into_vec()
     }
 
     /// Decodes a session and checks its signature.
