@@ -131,6 +131,7 @@ pub struct Slot {
     clear: Vec<u8>,
     commitment: [u8; 32],
     payload: Vec<u8>,
+    before_notes: Vec<u8>,
     notes: Vec<u8>,
 }
 
@@ -230,7 +231,8 @@ pub fn encode(
     w.u32(sealed.len() as u32);
     w.raw(&sealed);
     let mut sealed_notes = encode_notes(notes)?;
-    seal_once(master.slot_notes_key(&clear), &clear, &mut sealed_notes).map_err(|e| seal_failed(&e))?;
+    // Bound to all that stands before them, so that every holder of the master key can tell whether the slot is whole.
+    seal_once(master.slot_notes_key(&clear), w.as_slice(), &mut sealed_notes).map_err(|e| seal_failed(&e))?;
     w.u32(sealed_notes.len() as u32);
     w.raw(&sealed_notes);
     Ok(w.into_vec())
@@ -258,13 +260,13 @@ pub fn decode(bytes: &[u8]) -> Result<Slot> {
     let salt = r.array()?;
     let clear = bytes[..CLEAR_LEN].to_vec();
     let commitment = r.array()?;
-    let mut sealed = || -> Result<Vec<u8>> {
-        let len = r.u32()? as usize;
-        r.take(len).map(<[u8]>::to_vec)
-    };
-    let (payload, notes) = (sealed()?, sealed()?);
+    let len = r.u32()? as usize;
+    let payload = r.take(len)?.to_vec();
+    let before_notes = bytes[..bytes.len() - r.remaining()].to_vec();
+    let len = r.u32()? as usize;
+    let notes = r.take(len)?.to_vec();
     r.end()?;
-    Ok(Slot { id, kind, repository, cost, salt, clear, commitment, payload, notes })
+    Ok(Slot { id, kind, repository, cost, salt, clear, commitment, payload, before_notes, notes })
 }
 
 impl Slot {
@@ -295,13 +297,13 @@ impl Slot {
         Ok(Unlocked { master, roots })
     }
 
-    /// What is said about it.
+    /// What is said about it. That they open shows too that the rest of the slot is as it was made.
     ///
     /// # Errors
-    /// [`FormatError::NotAuthentic`] when it was altered, or made under another master key.
+    /// [`FormatError::NotAuthentic`] when any of it was altered, or made under another master key.
     pub fn notes(&self, master: &MasterKey) -> Result<SlotNotes> {
         let mut notes = self.notes.clone();
-        open_once(&master.slot_notes_key(&self.clear), &self.clear, &mut notes)
+        open_once(&master.slot_notes_key(&self.clear), &self.before_notes, &mut notes)
             .map_err(|_| FormatError::NotAuthentic { what: "slot notes" })?;
         decode_notes(&notes)
     }

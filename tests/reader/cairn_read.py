@@ -312,6 +312,7 @@ class Slot:
     salt: bytes
     commitment: bytes
     payload: bytes
+    before_notes: bytes
     notes: bytes
 
 
@@ -353,7 +354,9 @@ class Keys:
             require(65536 <= memory <= MIB and 3 <= passes <= 64 and 1 <= lanes <= 16, "Argon2 parameters beyond their limits")
         else:
             require(argon2 == (0, 0, 0), "Argon2 parameters without a password")
-        slot = Slot(name, r.data[:93], kind, argon2, salt, r.take(32), r.take(r.u32()), r.take(r.u32()))
+        commitment, payload = r.take(32), r.take(r.u32())
+        before_notes = r.data[: 93 + 32 + 4 + len(payload)]
+        slot = Slot(name, r.data[:93], kind, argon2, salt, commitment, payload, before_notes, r.take(r.u32()))
         r.end()
         return slot
 
@@ -386,7 +389,7 @@ class Keys:
     def check_notes(self, name):
         """Slots of other secrets do not open, but their notes are sealed under the master key."""
         slot = self.parse_slot(name)
-        r = Cursor(aead_open(derive("cairn v1 slot notes", self.master, slot.clear), slot.notes, slot.clear))
+        r = Cursor(aead_open(derive("cairn v1 slot notes", self.master, slot.clear), slot.notes, slot.before_notes))
         for text in (r.bytes(), r.bytes(), r.bytes()):
             require(text.decode("utf-8", "replace").encode() == text, "a note is not UTF-8")
         r.time()
