@@ -53,6 +53,11 @@ impl FaultStore {
         self.operations.load(SeqCst)
     }
 
+    /// The store behind.
+    pub fn inner(&self) -> MemoryStorage {
+        self.inner.clone()
+    }
+
     pub fn access(self: &Arc<Self>) -> Access {
         Access { fetch: Arc::clone(self) as Arc<dyn Fetch>, publish: Some(Arc::clone(self) as Arc<dyn Publish>) }
     }

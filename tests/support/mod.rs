@@ -141,3 +141,77 @@ pub fn only_snapshot(storage: &cairn::storage::MemoryStorage) -> String {
     assert_eq!(all.len(), 1);
     all[0].clone()
 }
+
+/// An error with its causes, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Whether an error says that the repository is damaged.
+pub fn is_damage(error: &RepositoryError) -> bool {
+    error.is_damage()
+}
+
+/// Waits until times that were just set count as old: a backup reads what changed in the last two seconds again.
+pub fn let_times_settle() {
+    std::thread::sleep(Duration::from_millis(2200));
+}
+
+/// Every entry of every snapshot, by `snapshot/path`: what it is, and the hash of its content, read by ids alone.
+pub fn read_all(repository: &Arc<Repository>) -> Result<std::collections::BTreeMap<Vec<u8>, String>, RepositoryError> {
+    use cairn::format::node::{Body, Content};
+    use cairn::format::tree::Tree;
+    use cairn::repository::pack_reader::{PackReader, ReadBuffers};
+    let view = repository.load_view(cairn::repository::view::Damage::Collect)?;
+    let index = Arc::new(view.index);
+    let reader = PackReader::new(Arc::clone(repository), index);
+    let mut buffers = ReadBuffers::new()?;
+    let mut found = std::collections::BTreeMap::new();
+    for (id, stored) in &view.cells {
+        let mut pending = vec![(id.to_string().into_bytes(), stored.cell.references.tree)];
+        while let Some((path, tree)) = pending.pop() {
+            let nodes = match reader.read_tree(&tree, &mut buffers)? {
+                Tree::Leaf(nodes) => nodes,
+                Tree::Pages(pages) => {
+                    pending.extend(pages.into_iter().map(|page| (path.clone(), page.tree)));
+                    continue;
+                }
+                Tree::List(_) => panic!("a list in place of a directory"),
+            };
+            for node in nodes {
+                let at = [&path[..], b"/", &node.name].concat();
+                let mut content = blake3::Hasher::new();
+                match &node.content {
+                    Content::Directory { tree } => pending.push((at.clone(), *tree)),
+                    Content::File { body: Body::Inline(bytes), .. } => {
+                        content.update(bytes);
+                    }
+                    Content::File { body: Body::Chunks(ids), .. } => {
+                        for id in ids {
+                            content.update(&reader.read_chunk(id, &mut buffers)?);
+                        }
+                    }
+                    Content::File { body: Body::Lists(lists), .. } => {
+                        for list in lists {
+                            let Tree::List(ids) = reader.read_tree(list, &mut buffers)? else {
+                                panic!("no list in place of one")
+                            };
+                            for id in ids {
+                                content.update(&reader.read_chunk(&id, &mut buffers)?);
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+                found.insert(at, format!("{:?} {}", node, content.finalize().to_hex()));
+            }
+        }
+    }
+    Ok(found)
+}

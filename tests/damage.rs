@@ -1,0 +1,140 @@
+//! Damage: every byte of a small repository flipped, objects cut, lengthened, exchanged. All of it is detected, and the object
+//! named; whatever still reads, reads right.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use cairn::object::ObjectName;
+use cairn::storage::MemoryStorage;
+use std::collections::BTreeMap;
+use support::fault::{FaultStore, Plan};
+use support::tree::{self, Numbers};
+
+type Contents = BTreeMap<ObjectName, Vec<u8>>;
+type Files = BTreeMap<Vec<u8>, String>;
+
+/// A repository with two snapshots of a small tree, made from fixed seeds.
+fn golden() -> (Contents, Files) {
+    let source = tempfile::tempdir().unwrap();
+    tree::make(source.path(), 12, &mut Numbers(5));
+    let storage = MemoryStorage::new();
+    let store = FaultStore::new(storage.clone(), Plan::None);
+    let cx = support::context(support::create(store.access(), 1).unwrap(), 0);
+    support::backup(&cx, &[source.path()]).unwrap();
+    std::fs::write(source.path().join("later"), vec![b'x'; 5000]).unwrap();
+    support::backup(&cx, &[source.path()]).unwrap();
+    let files = support::read_all(&cx.repository).unwrap();
+    assert!(files.len() > 8);
+    (storage.snapshot(), files)
+}
+
+#[derive(Default)]
+struct Counts {
+    tried: u64,
+    not_opened: u64,
+    named: u64,
+    read_right: u64,
+}
+
+/// Looks at a damaged repository: `object` must be named, and no file may read wrong.
+fn examine(contents: Contents, object: &ObjectName, files: &Files, what: &str, counts: &mut Counts) {
+    counts.tried += 1;
+    let store = FaultStore::new(MemoryStorage::from_map(contents), Plan::None);
+    let repository = match support::reopen(store.access(), 8) {
+        Ok(repository) => repository,
+        Err(error) => {
+            // Not even open: the error has to say what is wrong, and with what.
+            let text = support::chain(&error);
+            assert!(text.contains(object.as_str()) || error_names_kind(object, &text), "{what}: {text}");
+            counts.not_opened += 1;
+            return;
+        }
+    };
+    let cx = support::context(repository, 0);
+    let problems = support::problems(&cx);
+    assert!(problems.iter().any(|p| p.contains(object.as_str())), "{what}: {object} is not named in {problems:?}");
+    counts.named += 1;
+    match support::read_all(&cx.repository) {
+        Ok(read) => {
+            for (path, content) in &read {
+                assert!(files.get(path) == Some(content), "{what}: {path:?} reads wrong");
+            }
+            counts.read_right += 1;
+        }
+        Err(error) => assert!(support::is_damage(&error), "{what}: {error}"),
+    }
+}
+
+/// A configuration or slot so damaged that its name cannot be told apart from "no repository" or "wrong key".
+fn error_names_kind(object: &ObjectName, text: &str) -> bool {
+    object.as_str().starts_with("keys/slots") && text.contains("key slots opens")
+}
+
+#[test]
+fn every_flipped_byte_is_noticed_and_located() {
+    let seed = support::seed("flips");
+    let mut numbers = Numbers(seed);
+    let (golden, files) = golden();
+    let total: usize = golden.values().map(Vec::len).sum();
+    let step = if support::is_full() { 1 } else { (total / 1500).max(1) as u64 };
+    let mut counts = Counts::default();
+    for (name, bytes) in &golden {
+        let mut at = numbers.below(step) as usize;
+        while at < bytes.len() {
+            let bit = numbers.below(8);
+            let mut damaged = golden.clone();
+            damaged.get_mut(name).unwrap()[at] ^= 1 << bit;
+            examine(damaged, name, &files, &format!("{name} byte {at} bit {bit}"), &mut counts);
+            at += 1 + if step > 1 { numbers.below(2 * step) as usize } else { 0 };
+        }
+    }
+    println!(
+        "counts: flips: {} of {total} bytes in {} objects; not opened {}, named by check {}, everything else read right {}",
+        counts.tried,
+        golden.len(),
+        counts.not_opened,
+        counts.named,
+        counts.read_right
+    );
+    assert!(counts.tried > 500 && counts.named > counts.not_opened);
+}
+
+#[test]
+fn cut_lengthened_and_exchanged_objects_are_noticed_and_located() {
+    let (golden, files) = golden();
+    let mut counts = Counts::default();
+    for (name, bytes) in &golden {
+        let lengths = [0, 1, 31, 32, 88, bytes.len() / 2, bytes.len() - 1];
+        for len in lengths.into_iter().filter(|len| *len < bytes.len()) {
+            let mut damaged = golden.clone();
+            damaged.insert(name.clone(), bytes[..len].to_vec());
+            examine(damaged, name, &files, &format!("{name} cut to {len}"), &mut counts);
+        }
+        let mut damaged = golden.clone();
+        damaged.get_mut(name).unwrap().push(0);
+        examine(damaged, name, &files, &format!("{name} with a byte more"), &mut counts);
+    }
+    let names: Vec<_> = golden.keys().cloned().collect();
+    for (index, a) in names.iter().enumerate() {
+        for b in &names[index + 1..] {
+            let mut damaged = golden.clone();
+            damaged.insert(a.clone(), golden[b].clone());
+            damaged.insert(b.clone(), golden[a].clone());
+            examine(damaged, a, &files, &format!("{a} exchanged with {b}"), &mut counts);
+        }
+    }
+    println!("counts: cuts and exchanges: {} tried, {} not opened", counts.tried, counts.not_opened);
+    assert!(counts.tried > 100);
+}
+
+/// The family must be able to turn red.
+#[test]
+fn a_reader_that_checks_nothing_would_be_noticed() {
+    let (golden, files) = golden();
+    let name = golden.keys().next().unwrap().clone();
+    let result = std::panic::catch_unwind(|| {
+        // Nothing is damaged, so nothing is named: `examine` has to complain.
+        examine(golden.clone(), &name, &files, "undamaged", &mut Counts::default());
+    });
+    assert!(result.is_err());
+}
