@@ -13,6 +13,7 @@
 //! generations, which this version refuses to work beside.
 
 pub mod backup;
+pub mod check;
 pub mod context;
 
 pub use context::{Context, EngineError};

@@ -136,3 +136,19 @@ fn load_root(fetch: &dyn Fetch, config: &Config, master: &MasterKey, copies: Vec
         copies.into_iter().find(|r| r.dataset == config.dataset && r.epoch == config.epoch).ok_or(error)
     })
 }
+
+/// Reads the dataset root's own object, which [`open`] can do without, and compares it with the root in use.
+///
+/// # Errors
+/// What the store says; damage.
+pub fn check_root(repository: &Repository) -> Result<()> {
+    let name = layout::dataset_root(&repository.config.dataset, repository.config.epoch);
+    let bytes = repository.fetch().read(&name, OBJECT_LEN_MAX)?;
+    let root = dataset_root::decode(&bytes, &repository.place(), &repository.master)
+        .map_err(|e| RepositoryError::damaged(&name, e))?;
+    if root.expose() == repository.root.expose() {
+        Ok(())
+    } else {
+        Err(RepositoryError::damaged(&name, FormatError::WrongId))
+    }
+}

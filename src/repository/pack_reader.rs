@@ -1,6 +1,7 @@
 //! Reading packs: blobs by number, trees by id; whatever is returned has been opened and has the id it was asked for by.
 
 use crate::codec::Decompressor;
+use crate::crypto::hash::StoredHasher;
 use crate::format::envelope::{self, FIXED_LEN, HEADER_LEN_MAX, OpenEnvelope};
 use crate::format::pack::{self, FOOTER_LEN, PackKind, Trailer};
 use crate::format::tree::{self, Tree};
@@ -39,15 +40,18 @@ impl ReadBuffers {
     }
 }
 
+/// A blob's plaintext parts, shared.
+type Parts = Arc<[Vec<u8>; 2]>;
+
 #[derive(Debug, Default)]
 struct BlobCache {
-    blobs: HashMap<BlobIndex, (u64, Arc<[Vec<u8>; 2]>)>,
+    blobs: HashMap<BlobIndex, (u64, Parts)>,
     bytes: usize,
     tick: u64,
 }
 
 impl BlobCache {
-    fn get(&mut self, blob: BlobIndex) -> Option<Arc<[Vec<u8>; 2]>> {
+    fn get(&mut self, blob: BlobIndex) -> Option<Parts> {
         self.tick += 1;
         let tick = self.tick;
         self.blobs.get_mut(&blob).map(|(used, parts)| {
@@ -56,7 +60,7 @@ impl BlobCache {
         })
     }
 
-    fn put(&mut self, blob: BlobIndex, parts: Arc<[Vec<u8>; 2]>) {
+    fn put(&mut self, blob: BlobIndex, parts: Parts) {
         let len = parts[0].len() + parts[1].len();
         while self.bytes + len > CACHE_BYTES_MAX && !self.blobs.is_empty() {
             let oldest = self.blobs.iter().min_by_key(|(_, (used, _))| *used).map(|(blob, _)| *blob);
@@ -130,21 +134,46 @@ impl PackReader {
     pub fn read_blob(&self, blob: BlobIndex, buffers: &mut ReadBuffers) -> Result<()> {
         let info = *self.index.blob(blob);
         let pack = &self.index.packs()[info.pack as usize];
-        let open = self.header(info.pack)?;
         let name = self.pack_name(pack);
-        let damaged = |e| RepositoryError::damaged(&name, e);
         let mut offset = u64::from(info.offset);
         for part in 0..pack.kind.parts() {
             buffers.sealed.resize(info.stored[part] as usize, 0);
             self.repository.fetch().read_range(&name, offset, &mut buffers.sealed)?;
-            open.open(part + 1, info.number.into(), "blob", &mut buffers.sealed).map_err(damaged)?;
-            buffers
-                .decompressor
-                .expand(&buffers.sealed, info.plain[part] as usize, &mut buffers.plain[part])
-                .map_err(|e| damaged(e.into()))?;
+            self.open_part(info.pack, part, info.number.into(), info.plain[part] as usize, buffers)?;
             offset += u64::from(info.stored[part]);
         }
         Ok(())
+    }
+
+    /// Reads a part's sealed bytes, and adds them to `hasher`.
+    pub(in crate::repository) fn read_part(
+        &self,
+        pack: u32,
+        offset: u64,
+        len: usize,
+        hasher: &mut StoredHasher,
+        buffers: &mut ReadBuffers,
+    ) -> Result<()> {
+        let name = self.pack_name(&self.index.packs()[pack as usize]);
+        buffers.sealed.resize(len, 0);
+        self.repository.fetch().read_range(&name, offset, &mut buffers.sealed)?;
+        hasher.update(&buffers.sealed);
+        Ok(())
+    }
+
+    /// Opens and expands the sealed bytes that were read last into a part of `buffers.plain`.
+    pub(in crate::repository) fn open_part(
+        &self,
+        pack: u32,
+        part: usize,
+        number: u64,
+        plain_len: usize,
+        buffers: &mut ReadBuffers,
+    ) -> Result<()> {
+        let open = self.header(pack)?;
+        let damaged = |e| RepositoryError::damaged(&self.pack_name(&self.index.packs()[pack as usize]), e);
+        open.open(part + 1, number, "blob", &mut buffers.sealed).map_err(damaged)?;
+        buffers.decompressor.expand(&buffers.sealed, plain_len, &mut buffers.plain[part]).map_err(|e| damaged(e.into()))
     }
 
     /// Where a chunk is.

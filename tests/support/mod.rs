@@ -215,3 +215,22 @@ pub fn read_all(repository: &Arc<Repository>) -> Result<std::collections::BTreeM
     }
     Ok(found)
 }
+
+/// What `check --read-data` finds wrong, a line each.
+pub fn problems(cx: &Context) -> Vec<String> {
+    let options = cairn::engine::check::CheckOptions { read_data: true, purpose: String::new() };
+    match cairn::engine::check::run(cx, &options) {
+        Ok(report) => report.problems.iter().map(|p| format!("{}: {}", p.object, p.what)).collect(),
+        Err(error) => vec![chain(&error)],
+    }
+}
+
+/// Whether nothing is wrong.
+pub fn is_clean(cx: &Context) -> bool {
+    problems(cx).is_empty()
+}
+
+/// Nothing may be wrong.
+pub fn expect_clean(cx: &Context) {
+    assert_eq!(problems(cx), Vec::<String>::new());
+}

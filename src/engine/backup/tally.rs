@@ -2,6 +2,7 @@
 
 use crate::engine::backup::scan::Scanned;
 use crate::engine::backup::workers::FileTask;
+use crate::engine::context::chain;
 use crate::format::cell::{CELL_FAILURES_MAX, CELL_TEXT_MAX, Failure, Statistics};
 use crate::format::node::{Content, Metadata, Node, Xattr};
 use crate::fs::{FileKind, FsError, Owners, Stat, Xattrs, metadata};
@@ -20,18 +21,6 @@ pub(super) struct Tally {
 
 fn cut(text: &[u8]) -> Vec<u8> {
     text[..text.len().min(CELL_TEXT_MAX)].to_vec()
-}
-
-/// An error with its causes, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl Tally {

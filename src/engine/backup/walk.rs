@@ -7,7 +7,7 @@ use crate::engine::backup::selection::Selection;
 use crate::engine::backup::store::Store;
 use crate::engine::backup::tally::Tally;
 use crate::engine::backup::workers::{BATCH_BYTES_MAX, BATCH_DIRS_MAX, BATCH_FILES_MAX, Batch, Executor, FileTask};
-use crate::engine::context::{Context, EngineError, Result};
+use crate::engine::context::{Context, EngineError, Result, chain};
 use crate::format::node::{Content, Node};
 use crate::fs::{Excludes, FileKind, FsError, SourceDir, Stat};
 use crate::progress::Event;
@@ -30,6 +30,9 @@ pub(super) struct WalkContext<'a> {
     pub(super) store: &'a Store,
     pub(super) tally: &'a Tally,
 }
+
+/// A name and what the host says of it.
+type Entry = (Vec<u8>, Stat);
 
 struct Frame {
     dir: Arc<Dir>,
@@ -126,7 +129,7 @@ impl<'a> Walker<'a> {
     }
 
     /// What is in a directory and wanted, sorted by name.
-    fn entries(&self, source: &SourceDir, selection: &Selection) -> Result<Option<Vec<(Vec<u8>, Stat)>>> {
+    fn entries(&self, source: &SourceDir, selection: &Selection) -> Result<Option<Vec<Entry>>> {
         let mut found = Vec::new();
         match selection {
             Selection::Only(children) => {
@@ -194,7 +197,7 @@ impl<'a> Walker<'a> {
                 })
             }
             Err(error) => {
-                self.w.tally.fail(&path, &super::tally::chain(&error), &*self.w.cx.sink);
+                self.w.tally.fail(&path, &chain(&error), &*self.w.cx.sink);
                 Ok(None)
             }
         }
