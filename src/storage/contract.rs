@@ -53,6 +53,7 @@ pub trait Fetch: Send + Sync + fmt::Debug {
     fn size(&self, name: &ObjectName) -> Result<u64>;
 
     /// Every object whose name starts with `prefix` (whole path components: `d/ab` holds `d/ab/c`, not `d/abc`), in name order.
+    /// An object with the name `prefix` itself is not below it.
     ///
     /// # Errors
     /// What the store says. An error is never an empty or a shorter list.

@@ -25,7 +25,7 @@ pub enum ErrorKind {
     ReadOnly,
     /// May go away when tried again.
     Transient,
-    /// A name in the store that no store of ours makes.
+    /// Something in the store that no store of ours makes: under an object's name, but no object.
     ForeignName,
     /// Anything else.
     Other,

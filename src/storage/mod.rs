@@ -1,16 +1,27 @@
 //! Storage: names and bytes, no meaning.
 //!
 //! [`Fetch`], [`Publish`] and [`Remove`] are the whole of what a store can do; [`local`] and [`memory`] do it.
+//! [`Location`] says where a store is, [`connect()`] opens it, and a [`Store`] carries what its holder may do.
 
+pub mod connect;
 pub mod contract;
 pub mod error;
+pub mod local;
+pub mod location;
+pub mod memory;
 
+pub use connect::{Store, connect, create};
 pub use contract::{Fetch, Listed, Publish, Published, Remove, Stage, Staged};
 pub use error::{ErrorKind, StorageError};
+pub use local::LocalStorage;
+pub use location::{Location, LocationError};
+pub use memory::MemoryStorage;
 
 /// What a store keeps of an object between staging and publishing.
 #[derive(Debug)]
 pub(in crate::storage) enum StagedBody {
     /// In memory.
-    Bytes(#[allow(dead_code)] Vec<u8>),
+    Bytes(Vec<u8>),
+    /// In a temporary file of a local store.
+    File(local::TempFile),
 }
