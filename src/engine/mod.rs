@@ -13,7 +13,12 @@
 //! generations, which this version refuses to work beside.
 
 pub mod backup;
+pub mod browse;
 pub mod check;
 pub mod context;
+mod pool;
+pub mod restore;
+#[cfg(test)]
+mod testing;
 
 pub use context::{Context, EngineError};

@@ -99,7 +99,6 @@ pub(super) fn apply(
     path: &[u8],
 ) -> Vec<Warning> {
     let mut step = Applying { inode, kind, metadata, path, warnings: Vec::new() };
-    step.remove_inherited();
     step.set_xattrs(Class::User);
     let wanted = match &options.ownership {
         Ownership::Ignore => None,

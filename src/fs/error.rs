@@ -180,7 +180,8 @@ impl FsError {
     }
 }
 
-/// Something about a file that could not be read or set, while the file itself was. To be counted and shown, not to stop for.
+/// Something about a file that could not be read or set, while the file itself was. To be counted and shown, not to
+/// stop for.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {}{}", shown(.path), attribute_text(.attribute))]
 pub struct Warning {

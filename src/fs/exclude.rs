@@ -1,10 +1,11 @@
-//! What is left out of a backup: patterns as in `.gitignore`, tagged directories, large files, and cairn's own directories.
+//! What is left out of a backup: patterns as in `.gitignore`, tagged directories, large files, and cairn's own
+//! directories.
 //!
-//! Patterns are relative to `/` and matched against absolute paths. One without a slash (but for the last byte) matches at
-//! any depth; one with a slash matches from the root on; `!` takes back what an earlier pattern excluded, unless it excluded
-//! a directory above. The last match counts, in the order: files of patterns, patterns, case-insensitive patterns; so the
-//! command line overrides the files. Case is folded for ASCII only. Patterns are UTF-8; names need not be, and `?` stands
-//! for one byte of them.
+//! Patterns are relative to `/` and matched against absolute paths. One without a slash (but for the last byte)
+//! matches at any depth; one with a slash matches from the root on; `!` takes back what an earlier pattern excluded,
+//! unless it excluded a directory above. The last match counts, in the order: files of patterns, patterns,
+//! case-insensitive patterns; so the command line overrides the files. Case is folded for ASCII only. Patterns are
+//! UTF-8; names need not be, and `?` stands for one byte of them.
 
 use crate::format::node::is_entry_name;
 use crate::fs::error::{FsError, Operation, Result};
@@ -62,8 +63,8 @@ pub struct ExcludeOptions {
     pub if_present: Vec<IfPresent>,
     /// Leave out regular files of more than so many bytes.
     pub larger_than: Option<u64>,
-    /// cairn's own repository, cache and state: never backed up, whatever path or mount leads there. What does not exist
-    /// is skipped, so create it before.
+    /// cairn's own repository, cache and state: never backed up, whatever path or mount leads there. What does not
+    /// exist is skipped, so create it before.
     pub own_paths: Vec<PathBuf>,
 }
 
@@ -80,8 +81,8 @@ impl Excludes {
     /// Compiles the options.
     ///
     /// # Errors
-    /// [`FsError::Pattern`] naming the bad pattern and where it stands; [`FsError::Io`] for a file of patterns that cannot be
-    /// read or an own path that cannot be looked at.
+    /// [`FsError::Pattern`] naming the bad pattern and where it stands; [`FsError::Io`] for a file of patterns that
+    /// cannot be read or an own path that cannot be looked at.
     pub fn new(options: &ExcludeOptions) -> Result<Self> {
         let mut builder = GitignoreBuilder::new("/");
         builder.allow_unclosed_class(false);
@@ -180,8 +181,8 @@ fn add_file(builder: &mut GitignoreBuilder, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A pattern of the command line as the line of a file that means the same. There, `#` starts a comment and blanks at the
-/// end do not count; somebody who quoted them for his shell meant them.
+/// A pattern of the command line as the line of a file that means the same. There, `#` starts a comment and blanks at
+/// the end do not count; somebody who quoted them for his shell meant them.
 fn escaped(pattern: &str) -> Result<String> {
     let mut line = pattern.to_owned();
     if line.starts_with('#') {

@@ -1,13 +1,14 @@
-//! Lists of what to back up, as files or another program's output give them. Paths are taken byte for byte: no patterns, no
-//! quoting. A list that is empty or looks cut off is an error, since a backup of too little is noticed too late.
+//! Lists of what to back up, as files or another program's output give them. Paths are taken byte for byte: no
+//! patterns, no quoting. A list that is empty or looks cut off is an error, since a backup of too little is noticed
+//! too late.
 
 use crate::fs::error::{FsError, Result};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// One path a line. Empty lines and lines that start with `#` are skipped (`./#name` names such a file). `list` is what the
-/// user calls the list.
+/// One path a line. Empty lines and lines that start with `#` are skipped (`./#name` names such a file). `list` is
+/// what the user calls the list.
 ///
 /// # Errors
 /// [`FsError::FileList`] for a line with a NUL, and for a list without any path.

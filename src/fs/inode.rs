@@ -16,8 +16,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 pub(super) enum Inode<'a> {
     /// Opened: a file or a directory.
     Opened(BorrowedFd<'a>),
-    /// Held by `O_PATH` without opening: a symbolic link, a pipe, a device. Most calls refuse such a descriptor and take
-    /// its magic link in `/proc` instead, which leads to the inode itself, even if that is a symbolic link.
+    /// Held by `O_PATH` without opening: a symbolic link, a pipe, a device. Most calls refuse such a descriptor and
+    /// take its magic link in `/proc` instead, which leads to the inode itself, even if that is a symbolic link.
     Located(BorrowedFd<'a>),
 }
 

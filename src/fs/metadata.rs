@@ -1,4 +1,5 @@
-//! From what the host says to what a snapshot keeps: names for owner numbers, each asked for once, and [`Metadata`] put together.
+//! From what the host says to what a snapshot keeps: names for owner numbers, each asked for once, and [`Metadata`]
+//! put together.
 
 use crate::format::node::{Metadata, Owner, Xattr};
 use crate::fs::stat::Stat;

@@ -21,8 +21,8 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    /// Opens `name` in `dir`, which a moment ago was `listed`. Never follows a link, never waits for a pipe's other end,
-    /// and leaves the access time alone where that is allowed.
+    /// Opens `name` in `dir`, which a moment ago was `listed`. Never follows a link, never waits for a pipe's other
+    /// end, and leaves the access time alone where that is allowed.
     ///
     /// # Errors
     /// [`FsError::Changed`] if it is no regular file (any more), or what the system says.
@@ -36,8 +36,8 @@ impl SourceFile {
             other => other,
         };
         let opened = match opened {
-            // Somebody (such as a file server) holds a lease on it and has to give it back first. Waiting for that needs an
-            // open that may block, so make sure first that it is not a pipe.
+            // Somebody (such as a file server) holds a lease on it and has to give it back first. Waiting for that
+            // needs an open that may block, so make sure first that it is not a pipe.
             Err(Errno::AGAIN) => open_waiting(dir, name),
             other => other,
         };
@@ -90,8 +90,8 @@ impl SourceFile {
         Ok(filled)
     }
 
-    /// Whether the open file is now as `before` says: length, times and inode. The time of the inode's last change cannot be
-    /// forged back by the owner as the content's can.
+    /// Whether the open file is now as `before` says: length, times and inode. The time of the inode's last change
+    /// cannot be forged back by the owner as the content's can.
     pub fn unchanged_since(&self, before: &Stat) -> bool {
         stat_at(self.fd.as_fd(), b"").is_ok_and(|now| {
             (now.size, now.mtime, now.ctime, now.inode) == (before.size, before.mtime, before.ctime, before.inode)

@@ -1,5 +1,5 @@
-//! Listing and looking at directories that are backed up. Everything is relative to an open directory; an error is the only
-//! reason to build an entry's path.
+//! Listing and looking at directories that are backed up. Everything is relative to an open directory; an error is
+//! the only reason to build an entry's path.
 
 use crate::fs::error::{FsError, Operation, Result, joined};
 use crate::fs::inode::Inode;
@@ -57,8 +57,8 @@ impl SourceDir {
         Self { fd, path }
     }
 
-    /// Opens the directory `name` in this one. What it holds now is described by its own [`stat_self`](Self::stat_self),
-    /// not by an earlier look at the name.
+    /// Opens the directory `name` in this one. What it holds now is described by its own
+    /// [`stat_self`](Self::stat_self), not by an earlier look at the name.
     ///
     /// # Errors
     /// [`FsError::Changed`] if it is no directory (any more), [`FsError::BadName`], or what the system says.
@@ -84,8 +84,8 @@ impl SourceDir {
         joined(&self.path, name)
     }
 
-    /// All entries but `.` and `..`, in the order the file system has them. Two threads must not list one `SourceDir` at the
-    /// same time: they would share one position in it.
+    /// All entries but `.` and `..`, in the order the file system has them. Two threads must not list one `SourceDir`
+    /// at the same time: they would share one position in it.
     ///
     /// # Errors
     /// What the system says; a directory that was removed meanwhile is [`FsError::is_vanished`].
@@ -148,8 +148,9 @@ impl SourceDir {
         read_xattrs(Inode::Opened(self.fd.as_fd()), &self.path)
     }
 
-    /// Extended attributes of an entry of any type, without opening it for reading: for symbolic links and special files.
-    /// For regular files see [`SourceFile::xattrs`](crate::fs::SourceFile::xattrs), which is cheaper when the file is open anyway.
+    /// Extended attributes of an entry of any type, without opening it for reading: for symbolic links and special
+    /// files. For regular files see [`SourceFile::xattrs`](crate::fs::SourceFile::xattrs), which is cheaper when the
+    /// file is open anyway.
     ///
     /// # Errors
     /// What the system says of the entry itself; what it says of its attributes are warnings in the value.

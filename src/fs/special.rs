@@ -1,5 +1,5 @@
-//! Restoring what has no bytes of its own: symbolic links, further names of a file, pipes and devices. All are made under a
-//! temporary name, checked to be what was made, and renamed into place.
+//! Restoring what has no bytes of its own: symbolic links, further names of a file, pipes and devices. All are made
+//! under a temporary name, checked to be what was made, and renamed into place.
 
 use crate::format::node::{Content, LINK_TARGET_MAX, Metadata};
 use crate::fs::apply::{RestoreOptions, apply};
@@ -12,12 +12,12 @@ use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
 impl TargetDir {
-    /// Makes a symbolic link. Where it points is not looked at: nothing here ever follows it. Make the links of a directory
-    /// last all the same, so that other programs do not either while files are missing.
+    /// Makes a symbolic link. Where it points is not looked at: nothing here ever follows it. Make the links of a
+    /// directory last all the same, so that other programs do not either while files are missing.
     ///
     /// # Errors
-    /// [`FsError::BadName`], [`FsError::BadLinkTarget`], [`FsError::DirectoryInTheWay`], [`FsError::Replaced`], or what the
-    /// system says.
+    /// [`FsError::BadName`], [`FsError::BadLinkTarget`], [`FsError::DirectoryInTheWay`], [`FsError::Replaced`], or
+    /// what the system says.
     pub fn create_symlink(
         &self,
         name: &[u8],
@@ -42,8 +42,8 @@ impl TargetDir {
     /// Gives the file `source_name` in `source_dir`, which this restore made as `expected`, a further name here.
     ///
     /// # Errors
-    /// [`FsError::BadName`]; [`FsError::Replaced`] if something else is there by now; [`FsError::DirectoryInTheWay`]; or what
-    /// the system says.
+    /// [`FsError::BadName`]; [`FsError::Replaced`] if something else is there by now; [`FsError::DirectoryInTheWay`];
+    /// or what the system says.
     pub fn hard_link(&self, name: &[u8], source_dir: &Self, source_name: &[u8], expected: FileId) -> Result<()> {
         self.check_name(name)?;
         self.check_name(source_name)?;

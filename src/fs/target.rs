@@ -32,8 +32,8 @@ enum Resolver {
 }
 
 impl Resolver {
-    /// Asks the kernel. Besides those that have no `openat2` there are filters of containers that refuse what they do not
-    /// know.
+    /// Asks the kernel. Besides those that have no `openat2` there are filters of containers that refuse what they do
+    /// not know.
     fn of_kernel(dir: BorrowedFd<'_>) -> Self {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match retry_on_intr(|| openat2(dir, c".", flags, Mode::empty(), RESOLVE)) {
@@ -64,8 +64,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Opens a directory to restore into; makes it and missing parents (mode 0700) if it is not there. Links in `path` are
-    /// followed, since the user named it.
+    /// Opens a directory to restore into; makes it and missing parents (mode 0700) if it is not there. Links in
+    /// `path` are followed, since the user named it.
     ///
     /// # Errors
     /// What the system says.
@@ -105,8 +105,8 @@ impl Target {
         Ok(at)
     }
 
-    /// Whether other users than root and we may rename entries in the target (it belongs to one, or its group or others may
-    /// write to it). They could move what is restored elsewhere while it is: worth a warning.
+    /// Whether other users than root and we may rename entries in the target (it belongs to one, or its group or
+    /// others may write to it). They could move what is restored elsewhere while it is: worth a warning.
     ///
     /// # Errors
     /// What the system says.
@@ -164,8 +164,8 @@ impl TargetDir {
         Err(FsError::Replaced { path: self.path_of(name) })
     }
 
-    /// A directory restored before may be read-only even for its owner. `finish` sets the recorded mode; failure shows when
-    /// something is to be made in it.
+    /// A directory restored before may be read-only even for its owner. `finish` sets the recorded mode; failure
+    /// shows when something is to be made in it.
     fn make_writable(&self) {
         if let Ok(stat) = self.stat_self()
             && stat.mode & 0o700 != 0o700
@@ -203,8 +203,8 @@ impl TargetDir {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Sets the recorded metadata. To be called when everything in the directory is made, the deepest first, since making
-    /// entries changes its times and its mode may forbid to. Returns what could not be set.
+    /// Sets the recorded metadata. To be called when everything in the directory is made, the deepest first, since
+    /// making entries changes its times and its mode may forbid to. Returns what could not be set.
     pub fn finish(&self, metadata: &Metadata, options: &RestoreOptions) -> Vec<Warning> {
         apply(Inode::Opened(self.as_fd()), FileKind::Directory, metadata, options, &self.inner.path)
     }

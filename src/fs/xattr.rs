@@ -1,5 +1,5 @@
-//! Reading extended attributes. An attribute that cannot be read is a warning beside the others, not a failure of the file;
-//! a file system without any has none.
+//! Reading extended attributes. An attribute that cannot be read is a warning beside the others, not a failure of the
+//! file; a file system without any has none.
 
 use crate::format::node::{XATTR_COUNT_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX, Xattr};
 use crate::fs::error::{Operation, Warning};

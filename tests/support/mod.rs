@@ -234,3 +234,18 @@ pub fn is_clean(cx: &Context) -> bool {
 pub fn expect_clean(cx: &Context) {
     assert_eq!(problems(cx), Vec::<String>::new());
 }
+
+/// Restores the only source of a snapshot into `target`.
+pub fn restore(cx: &Context, snapshot: &str, target: &Path) -> Result<(), EngineError> {
+    use cairn::engine::{browse, restore};
+    let snapshots = browse::Snapshots::load(&cx.repository)?;
+    let found = snapshots.resolve(snapshot, b"host", &browse::SnapshotFilter::default())?;
+    let options = restore::RestoreOptions {
+        target: target.to_path_buf(),
+        path: found.entries.paths[0].clone(),
+        ..restore::RestoreOptions::default()
+    };
+    let report = restore::run(cx, found, &options)?;
+    assert_eq!(report.failures, Vec::new());
+    Ok(())
+}

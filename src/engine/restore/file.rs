@@ -1,0 +1,180 @@
+//! One regular file on its way: opened at its first piece, written by any worker, put in place by the one that writes the
+//! last piece. If anything of it fails, nothing of it is left.
+
+use crate::engine::restore::dirs::Dir;
+use crate::engine::restore::links::LinkKey;
+use crate::engine::restore::tally::Why;
+use crate::engine::restore::work::Work;
+use crate::format::node::{Content, Metadata, Node};
+use crate::fs::{FsError, NewFile};
+use crate::progress::Event;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Runs of zeros are left out in units of this many bytes: the block of most file systems.
+const HOLE_UNIT: usize = 4096;
+static ZEROS: [u8; HOLE_UNIT] = [0; HOLE_UNIT];
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    Open(Arc<NewFile>),
+    /// In place, or given up.
+    Over,
+}
+
+/// A regular file to be restored.
+#[derive(Debug)]
+pub(super) struct FileTask {
+    dir: Arc<Dir>,
+    name: Vec<u8>,
+    metadata: Metadata,
+    pub(super) size: u64,
+    is_sparse: bool,
+    link: Option<LinkKey>,
+    /// Number of the file in the walk.
+    number: u64,
+    /// Pieces not yet written, and one for the walk that adds them.
+    pending: AtomicU64,
+    state: Mutex<State>,
+}
+
+impl FileTask {
+    /// The task for a regular file. [`settle`](Self::settle) it when all its pieces are added.
+    pub(super) fn new(dir: Arc<Dir>, node: Node, link: Option<LinkKey>, number: u64, all_sparse: bool) -> Arc<Self> {
+        let (size, sparse) = match node.content {
+            Content::File { size, sparse, .. } => (size, sparse),
+            _ => (0, false),
+        };
+        Arc::new(Self {
+            dir,
+            name: node.name,
+            metadata: node.metadata,
+            size,
+            is_sparse: sparse || all_sparse,
+            link,
+            number,
+            pending: AtomicU64::new(1),
+            state: Mutex::new(State::Waiting),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A state is replaced whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self) -> Vec<u8> {
+        self.dir.path_of(&self.name)
+    }
+
+    /// A piece was added.
+    pub(super) fn expect_piece(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether it needs no more pieces, because it was given up.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(*self.lock(), State::Over)
+    }
+
+    /// Gives the file up; what was written of it is removed.
+    pub(super) fn fail(&self, work: &Work<'_>, why: &Why) {
+        let before = std::mem::replace(&mut *self.lock(), State::Over);
+        if matches!(before, State::Over) {
+            return;
+        }
+        if let Some(key) = &self.link {
+            work.links.failed(key, why.is_damage);
+        }
+        work.tally.fail(&self.path(), why);
+    }
+
+    fn open(&self, work: &Work<'_>) -> Result<Option<Arc<NewFile>>, FsError> {
+        let mut state = self.lock();
+        match &*state {
+            State::Over => Ok(None),
+            State::Open(file) => Ok(Some(Arc::clone(file))),
+            State::Waiting => {
+                let file = Arc::new(work.handles.open(&self.dir)?.create_file(&self.name)?);
+                *state = State::Open(Arc::clone(&file));
+                Ok(Some(file))
+            }
+        }
+    }
+
+    /// Writes a piece. Does not settle it.
+    pub(super) fn write(&self, work: &Work<'_>, offset: u64, bytes: &[u8]) {
+        let written = self.open(work).and_then(|file| match file {
+            None => Ok(()),
+            Some(file) if self.is_sparse => write_with_holes(&file, offset, bytes),
+            Some(file) => file.write_at(offset, bytes),
+        });
+        match written {
+            Ok(()) => work.cx.event(&Event::Bytes { count: bytes.len() as u64 }),
+            Err(error) => self.fail(work, &error.into()),
+        }
+    }
+
+    /// A piece is written or will never be. The last one puts the file in place.
+    pub(super) fn settle(&self, work: &Work<'_>) {
+        // Whoever comes to zero has to see what the others wrote and that they let go of the file.
+        if self.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
+            match self.finish(work) {
+                Ok(true) => {
+                    work.tally.bytes.fetch_add(self.size, Ordering::Relaxed);
+                    work.tally.done(&work.tally.files, self.size);
+                    work.restored(self.number);
+                }
+                Ok(false) => {}
+                Err(error) => self.fail(work, &error.into()),
+            }
+        }
+    }
+
+    fn finish(&self, work: &Work<'_>) -> Result<bool, FsError> {
+        // A file without pieces was not opened yet.
+        let Some(file) = self.open(work)? else { return Ok(false) };
+        if self.is_sparse {
+            file.set_len(self.size)?;
+        }
+        let id = self.link.map(|_| file.id()).transpose()?;
+        drop(file);
+        let state = {
+            let mut state = self.lock();
+            std::mem::replace(&mut *state, State::Waiting)
+        };
+        let State::Open(file) = state else { return Ok(false) };
+        // Every other holder let go of it before it settled its piece.
+        let Some(file) = Arc::into_inner(file) else {
+            self.fail(work, &Why { message: "it is still being written".into(), is_damage: false });
+            return Ok(false);
+        };
+        let warnings = file.commit(&self.metadata, &work.fs_options)?;
+        *self.lock() = State::Over;
+        work.tally.warn(&warnings);
+        if let (Some(key), Some(id)) = (&self.link, id) {
+            work.links.made(key, id);
+        }
+        Ok(true)
+    }
+}
+
+/// Writes `bytes`, but for blocks of zeros, which are holes of what was never written.
+fn write_with_holes(file: &NewFile, offset: u64, bytes: &[u8]) -> Result<(), FsError> {
+    let mut start = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        let in_block = ((offset + at as u64) % HOLE_UNIT as u64) as usize;
+        let end = (at + HOLE_UNIT - in_block).min(bytes.len());
+        let is_hole = bytes[at..end] == ZEROS[..end - at];
+        if is_hole {
+            if start < at {
+                file.write_at(offset + start as u64, &bytes[start..at])?;
+            }
+            start = end;
+        }
+        at = end;
+    }
+    if start < bytes.len() { file.write_at(offset + start as u64, &bytes[start..]) } else { Ok(()) }
+}

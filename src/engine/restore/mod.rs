@@ -1,0 +1,125 @@
+//! Restore: snapshot → walk → window of pieces in pack order → fetch once, write everywhere → files put in place.
+//!
+//! Nothing that is restored can lead out of the target, whatever the snapshot says: that is what [`crate::fs::Target`] is
+//! for. Nothing is written of a chunk before its id was computed from it again, and a file is under its name only when all
+//! of it and its metadata are there. One entry that fails is named and counted, and the rest goes on. Memory is bounded
+//! ([`window`]) and descriptors are too ([`dirs`], [`plan`]).
+
+mod dirs;
+mod file;
+mod links;
+mod options;
+mod overwrite;
+mod plan;
+mod select;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod walk;
+mod window;
+mod work;
+
+pub use options::{EntryFailure, FAILURES_MAX, Overwrite, RestoreOptions, RestoreReport};
+pub(in crate::engine) use tally::chain;
+
+use crate::engine::browse::{Found, Snapshot, SnapshotTree};
+use crate::engine::context::{Context, Result};
+use crate::engine::pool;
+use crate::engine::restore::dirs::Handles;
+use crate::engine::restore::links::Links;
+use crate::engine::restore::select::Selection;
+use crate::engine::restore::tally::Tally;
+use crate::engine::restore::walk::{Start, Walk};
+use crate::engine::restore::window::{Limits, Window};
+use crate::engine::restore::work::{Job, Work};
+use crate::fs::{Ownership, RestoreOptions as FsOptions, Target};
+use crate::progress::Event;
+use crate::repository::pack_reader::{PackReader, ReadBuffers};
+use crate::repository::view::Damage;
+use std::sync::{Arc, Mutex};
+
+/// Restores a snapshot or a part of it.
+///
+/// # Errors
+/// [`EngineError`] when nothing could be restored, or it was told to stop. Entries that could not be restored are no error:
+/// they are in the report, with [`RestoreReport::damaged`] saying how many of them because the repository is damaged.
+pub fn run(cx: &Context, snapshot: &Snapshot, options: &RestoreOptions) -> Result<RestoreReport> {
+    run_with(cx, snapshot, options, Limits::DEFAULT)
+}
+
+fn run_with(cx: &Context, snapshot: &Snapshot, options: &RestoreOptions, limits: Limits) -> Result<RestoreReport> {
+    let begun = cx.clock.elapsed();
+    let repository = cx.repository.config().repository.to_string();
+    cx.event(&Event::RunStarted { operation: "restore", repository, purpose: &options.purpose });
+    let tally = Tally::new(cx);
+    let restored = restore(cx, snapshot, options, limits, &tally);
+    let report = tally.report(snapshot.id, cx.clock.elapsed().saturating_sub(begun));
+    if !options.dry_run {
+        // Interrupted or not: this much was taken out of the repository.
+        cx.event(&Event::ContentRecovered {
+            snapshot: snapshot.id.to_string(),
+            files: report.files_restored,
+            bytes: report.bytes_restored,
+            failed: report.failed,
+        });
+    }
+    cx.event(&Event::RunEnded { operation: "restore", complete: restored.is_ok() && report.failed == 0 });
+    restored.map(|()| report)
+}
+
+fn restore(
+    cx: &Context,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    limits: Limits,
+    tally: &Tally<'_>,
+) -> Result<()> {
+    let selection = Selection::new(options)?;
+    let view = cx.repository.load_view(Damage::Collect)?;
+    for error in &view.damaged {
+        // Perhaps nothing of it is needed; if it is, that will be named.
+        cx.event(&Event::Warning { path: b"", message: &chain(error) });
+    }
+    let reader = Arc::new(PackReader::new(Arc::clone(&cx.repository), Arc::new(view.index)));
+    let tree = SnapshotTree::new(Arc::clone(&reader), snapshot.references.tree);
+    let start = Start::new(&options.path, tree.find(&options.path)?);
+    let is_whole = matches!(start.found, Found::Root(_)) && selection.is_all();
+    if is_whole {
+        let statistics = &snapshot.entries.statistics;
+        let (entries, bytes) = (statistics.total_files + statistics.others, statistics.total_bytes);
+        cx.event(&Event::Total { entries, bytes });
+    }
+    if options.dry_run {
+        return walk::count(&tree, &start, &selection, tally);
+    }
+    let handles = Handles::new(Target::open(&options.target)?);
+    if handles.is_exposed() {
+        let message = "others may write to the target: they could interfere while it is being restored";
+        cx.event(&Event::Warning { path: b"", message });
+    }
+    let ownership = if options.no_owner { Ownership::Ignore } else { Ownership::ById };
+    let work = Work {
+        cx,
+        reader: &reader,
+        handles,
+        fs_options: FsOptions::new(ownership),
+        links: Links::default(),
+        tally,
+        in_place: options.verify.then(Mutex::default),
+        retries: Mutex::default(),
+    };
+    let walked = pool::run(
+        cx.workers,
+        || Ok(ReadBuffers::new()?),
+        |buffers: &mut ReadBuffers, job: Job| work.run(buffers, job),
+        |pool| {
+            let window = Window::new(&work, pool, limits, options.sparse)?;
+            Walk::new(&work, window, &selection, options).run(&tree, &start, !is_whole)
+        },
+    )?;
+    if options.verify {
+        verify::run(&work, &tree, &start, &selection, &walked)?;
+    }
+    Ok(())
+}

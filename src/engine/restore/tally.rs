@@ -1,0 +1,145 @@
+//! Counting what was restored and what was not.
+
+use crate::engine::context::Context;
+use crate::engine::restore::options::{EntryFailure, FAILURES_MAX, RestoreReport};
+use crate::fs::{Operation, Warning};
+use crate::id::SessionId;
+use crate::progress::Event;
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// An error with its causes, on one line.
+pub(in crate::engine) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Why an entry could not be restored.
+#[derive(Debug, Clone)]
+pub(super) struct Why {
+    pub(super) message: String,
+    pub(super) is_damage: bool,
+}
+
+impl From<&crate::repository::RepositoryError> for Why {
+    fn from(error: &crate::repository::RepositoryError) -> Self {
+        Self { message: chain(error), is_damage: error.is_damage() }
+    }
+}
+
+impl From<crate::fs::FsError> for Why {
+    fn from(error: crate::fs::FsError) -> Self {
+        Self { message: chain(&error), is_damage: false }
+    }
+}
+
+/// Counts of one restore.
+#[derive(Debug)]
+pub(super) struct Tally<'a> {
+    cx: &'a Context,
+    pub(super) files: AtomicU64,
+    pub(super) unchanged: AtomicU64,
+    pub(super) hard_links: AtomicU64,
+    pub(super) directories: AtomicU64,
+    pub(super) others: AtomicU64,
+    pub(super) sockets: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) verified: AtomicU64,
+    failed: AtomicU64,
+    damaged: AtomicU64,
+    warnings: AtomicU64,
+    owners_not_set: AtomicU64,
+    failures: Mutex<Vec<EntryFailure>>,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(cx: &'a Context) -> Self {
+        Self {
+            cx,
+            files: AtomicU64::new(0),
+            unchanged: AtomicU64::new(0),
+            hard_links: AtomicU64::new(0),
+            directories: AtomicU64::new(0),
+            others: AtomicU64::new(0),
+            sockets: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            verified: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
+            warnings: AtomicU64::new(0),
+            owners_not_set: AtomicU64::new(0),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// An entry could not be restored.
+    pub(super) fn fail(&self, path: &[u8], why: &Why) {
+        self.failed.fetch_add(1, Relaxed);
+        self.damaged.fetch_add(u64::from(why.is_damage), Relaxed);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() < FAILURES_MAX {
+            let (message, is_damage) = (why.message.clone(), why.is_damage);
+            failures.push(EntryFailure { path: path.to_vec(), message, is_damage });
+        }
+        drop(failures);
+        self.cx.event(&Event::EntryFailed { path, message: &why.message });
+    }
+
+    /// An entry is in place.
+    pub(super) fn done(&self, counter: &AtomicU64, size: u64) {
+        counter.fetch_add(1, Relaxed);
+        self.cx.event(&Event::EntryDone { size, unchanged: false });
+    }
+
+    /// An entry was left as it is.
+    pub(super) fn left(&self, size: u64) {
+        self.unchanged.fetch_add(1, Relaxed);
+        self.cx.event(&Event::EntryDone { size, unchanged: true });
+    }
+
+    /// Metadata could not be set. That only root may give files away is said once, at the end.
+    pub(super) fn warn(&self, warnings: &[Warning]) {
+        for warning in warnings {
+            if warning.operation == Operation::SetOwner && warning.source.kind() == ErrorKind::PermissionDenied {
+                self.owners_not_set.fetch_add(1, Relaxed);
+            } else {
+                self.warnings.fetch_add(1, Relaxed);
+                self.cx.event(&Event::Warning { path: &warning.path, message: &chain(warning) });
+            }
+        }
+    }
+
+    /// The report.
+    pub(super) fn report(self, snapshot: SessionId, duration: Duration) -> RestoreReport {
+        let owners_not_set = self.owners_not_set.into_inner();
+        if owners_not_set > 0 {
+            let message = format!("owners of {owners_not_set} entries could not be set: only root may");
+            self.cx.event(&Event::Warning { path: b"", message: &message });
+        }
+        RestoreReport {
+            snapshot,
+            files_restored: self.files.into_inner(),
+            files_unchanged: self.unchanged.into_inner(),
+            hard_links: self.hard_links.into_inner(),
+            directories: self.directories.into_inner(),
+            others: self.others.into_inner(),
+            sockets_skipped: self.sockets.into_inner(),
+            bytes_restored: self.bytes.into_inner(),
+            files_verified: self.verified.into_inner(),
+            failed: self.failed.into_inner(),
+            damaged: self.damaged.into_inner(),
+            failures: self.failures.into_inner().unwrap_or_else(PoisonError::into_inner),
+            warnings: self.warnings.into_inner(),
+            owners_not_set,
+            duration,
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The walk of a restore: through the snapshot's tree, directories made as they come, everything else handed to the window.
+
+use crate::engine::browse::{Found, SnapshotTree, Step};
+use crate::engine::context::{EngineError, Result};
+use crate::engine::restore::dirs::Dir;
+use crate::engine::restore::options::{Overwrite, RestoreOptions};
+use crate::engine::restore::overwrite::{self, Verdict};
+use crate::engine::restore::select::{Choice, Selection};
+use crate::engine::restore::tally::{Tally, Why};
+use crate::engine::restore::window::Window;
+use crate::engine::restore::work::{Item, Work};
+use crate::format::node::{Content, Metadata, Node};
+use crate::progress::Event;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Where a restore begins.
+#[derive(Debug)]
+pub(super) struct Start {
+    /// What is restored.
+    pub(super) found: Found,
+    /// Its path, with single slashes and none at the end; empty for the root.
+    pub(super) path: Vec<u8>,
+}
+
+impl Start {
+    pub(super) fn new(path: &[u8], found: Found) -> Self {
+        let mut normal = Vec::with_capacity(path.len());
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            normal.push(b'/');
+            normal.extend_from_slice(name);
+        }
+        Self { found, path: normal }
+    }
+
+    /// Path of the directory whose entries go into the target.
+    pub(super) fn base(&self) -> &[u8] {
+        if self.found.tree().is_some() {
+            return &self.path;
+        }
+        let name_len = self.path.iter().rev().take_while(|byte| **byte != b'/').count();
+        &self.path[..self.path.len().saturating_sub(name_len + 1)]
+    }
+}
+
+/// What the walk found out that verification has to know.
+#[derive(Debug, Default)]
+pub(super) struct Walked {
+    /// Paths of directories that could not be made.
+    pub(super) not_made: HashSet<Vec<u8>>,
+    /// At which file numbers entries could not be read.
+    pub(super) unreadable: Vec<u64>,
+}
+
+/// A directory one is in.
+struct Frame {
+    name: Vec<u8>,
+    metadata: Option<Metadata>,
+    choice: Choice,
+    /// Made as soon as something in it is restored.
+    dir: Option<Arc<Dir>>,
+    /// It could not be made: what is below is passed over.
+    failed: bool,
+    /// It was there before, and is to stay as it is.
+    keeps_metadata: bool,
+    path_len: usize,
+}
+
+/// Walks.
+pub(super) struct Walk<'a, 'w, 'p> {
+    work: &'a Work<'w>,
+    window: Window<'a, 'w, 'p>,
+    selection: &'a Selection,
+    options: &'a RestoreOptions,
+    frames: Vec<Frame>,
+    directories: u64,
+    /// Regular files that the walk has come by.
+    files: u64,
+    others: u64,
+    bytes: u64,
+    walked: Walked,
+}
+
+impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
+    pub(super) fn new(
+        work: &'a Work<'w>,
+        window: Window<'a, 'w, 'p>,
+        selection: &'a Selection,
+        options: &'a RestoreOptions,
+    ) -> Self {
+        let (frames, walked) = (Vec::new(), Walked::default());
+        Self { work, window, selection, options, frames, directories: 0, files: 0, others: 0, bytes: 0, walked }
+    }
+
+    /// Restores everything from `start` on; with `tell_total`, says how much it is once that is known.
+    ///
+    /// # Errors
+    /// [`EngineError::Interrupted`].
+    pub(super) fn run(mut self, tree: &SnapshotTree, start: &Start, tell_total: bool) -> Result<Walked> {
+        let (found, base) = (&start.found, start.base().to_vec());
+        self.frames.push(Frame {
+            name: Vec::new(),
+            metadata: None,
+            choice: self.selection.root(),
+            dir: Some(Dir::root(&base)),
+            failed: false,
+            keeps_metadata: true,
+            path_len: base.len(),
+        });
+        match (found, found.tree()) {
+            (_, Some(root)) => {
+                let mut walk = tree.walk(&start.path, root)?;
+                while let Some(step) = walk.next() {
+                    if self.work.cx.is_stopped() {
+                        return Err(EngineError::Interrupted);
+                    }
+                    match step {
+                        Step::Enter(node) => {
+                            if !self.enter(walk.path(), node) {
+                                walk.skip();
+                            }
+                        }
+                        Step::Entry(node) => self.entry(walk.path(), node)?,
+                        Step::Leave => self.leave()?,
+                        Step::Damaged(error) => {
+                            if !self.frames.last().is_some_and(|frame| frame.failed) {
+                                self.walked.unreadable.push(self.files);
+                            }
+                            self.work.tally.fail(walk.path(), &Why::unreadable(&error));
+                        }
+                    }
+                }
+            }
+            // A single entry is restored whatever the patterns say: it was named.
+            (Found::Node(node), None) => {
+                if let Some(frame) = self.frames.last_mut() {
+                    frame.choice = Choice::Restore;
+                }
+                self.entry(&start.path, (**node).clone())?;
+            }
+            (Found::Root(_), None) => {}
+        }
+        if tell_total {
+            self.work.cx.event(&Event::Total { entries: self.files + self.others, bytes: self.bytes });
+        }
+        self.window.flush()?;
+        Ok(self.walked)
+    }
+
+    fn parent_choice(&self) -> Choice {
+        self.frames.last().map_or(Choice::Leave, |frame| frame.choice)
+    }
+
+    /// Takes a directory up; says whether to go into it.
+    fn enter(&mut self, path: &[u8], node: Node) -> bool {
+        let choice = self.selection.choose(path, &node, self.parent_choice());
+        if choice == Choice::Leave || self.frames.last().is_some_and(|frame| frame.failed) {
+            return false;
+        }
+        self.frames.push(Frame {
+            name: node.name,
+            metadata: Some(node.metadata),
+            choice,
+            dir: None,
+            failed: false,
+            keeps_metadata: false,
+            path_len: path.len(),
+        });
+        if choice == Choice::Restore && self.make(path).is_none() {
+            self.frames.pop();
+            return false;
+        }
+        true
+    }
+
+    /// The directory one is in, made if it was not yet, with all above it. `None` if one cannot be made; that is reported.
+    fn make(&mut self, path: &[u8]) -> Option<Arc<Dir>> {
+        let first = self.frames.iter().rposition(|frame| frame.dir.is_some())?;
+        for index in first + 1..self.frames.len() {
+            let parent = self.frames[index - 1].dir.clone()?;
+            self.directories += 1;
+            let frame = &mut self.frames[index];
+            let dir = Dir::child(&parent, &frame.name, self.directories);
+            match make_directory(self.work, self.options.overwrite, &parent, &dir, frame) {
+                Ok(()) => {
+                    frame.dir = Some(dir);
+                    self.work.tally.directories.fetch_add(1, Relaxed);
+                }
+                Err(why) => {
+                    let at = path[..self.frames[index].path_len].to_vec();
+                    self.frames[index..].iter_mut().for_each(|frame| frame.failed = true);
+                    self.work.tally.fail(&at, &why);
+                    self.walked.not_made.insert(at);
+                    return None;
+                }
+            }
+        }
+        self.frames.last()?.dir.clone()
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        if let Some(Frame { dir: Some(dir), metadata: Some(metadata), keeps_metadata: false, .. }) = self.frames.pop() {
+            self.window.leave(dir, metadata);
+        }
+        self.window.flush_if_full()
+    }
+
+    fn entry(&mut self, path: &[u8], node: Node) -> Result<()> {
+        let is_failed = self.frames.last().is_some_and(|frame| frame.failed);
+        if is_failed || self.selection.choose(path, &node, self.parent_choice()) != Choice::Restore {
+            return Ok(());
+        }
+        if matches!(node.content, Content::Socket) {
+            self.work.tally.sockets.fetch_add(1, Relaxed);
+            self.work.cx.event(&Event::Warning { path, message: "sockets are not restored: their servers make them" });
+            return Ok(());
+        }
+        let dir_path_len = self.frames.last().map_or(0, |frame| frame.path_len);
+        let Some(dir) = self.make(&path[..dir_path_len]) else { return Ok(()) };
+        let number = self.files;
+        if matches!(node.content, Content::File { .. }) {
+            self.files += 1;
+            self.bytes += node.size();
+        } else {
+            self.others += 1;
+        }
+        self.work.cx.event(&Event::EntryStarted { path });
+        if self.options.overwrite != Overwrite::Always {
+            let verdict =
+                self.work.handles.open(&dir).and_then(|handle| {
+                    overwrite::decide(self.options.overwrite, self.options.no_owner, &handle, &node)
+                });
+            match verdict {
+                Ok(Verdict::Restore) => {}
+                Ok(Verdict::Leave) => {
+                    self.work.tally.left(node.size());
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.work.tally.fail(path, &error.into());
+                    return Ok(());
+                }
+            }
+        }
+        self.window.add(Item { dir, node, number })?;
+        self.window.flush_if_full()
+    }
+}
+
+fn make_directory(
+    work: &Work<'_>,
+    rule: Overwrite,
+    parent: &Arc<Dir>,
+    dir: &Arc<Dir>,
+    frame: &mut Frame,
+) -> std::result::Result<(), Why> {
+    if rule != Overwrite::Always {
+        let handle = work.handles.open(parent)?;
+        let (in_the_way, there) = overwrite::directory_in_place(rule, &handle, &frame.name, frame.metadata.as_ref())?;
+        if in_the_way {
+            let message = "something that is no directory is in the way, and is not to be overwritten".into();
+            return Err(Why { message, is_damage: false });
+        }
+        if there && rule == Overwrite::Never {
+            // Not even made writable for the while.
+            frame.keeps_metadata = true;
+            return Ok(work.handles.open(dir).map(drop)?);
+        }
+    }
+    Ok(work.handles.make(dir)?)
+}
+
+/// Counts what would be restored into an empty target.
+///
+/// # Errors
+/// [`EngineError`] when there is no memory for buffers.
+pub(super) fn count(tree: &SnapshotTree, start: &Start, selection: &Selection, tally: &Tally<'_>) -> Result<()> {
+    let one = |node: &Node| match node.content {
+        Content::File { size, .. } => {
+            tally.bytes.fetch_add(size, Relaxed);
+            tally.files.fetch_add(1, Relaxed);
+        }
+        Content::Directory { .. } => drop(tally.directories.fetch_add(1, Relaxed)),
+        Content::Socket => drop(tally.sockets.fetch_add(1, Relaxed)),
+        _ => drop(tally.others.fetch_add(1, Relaxed)),
+    };
+    let root = match (&start.found, start.found.tree()) {
+        (_, Some(root)) => root,
+        (Found::Node(node), None) => {
+            one(node);
+            return Ok(());
+        }
+        (Found::Root(_), None) => return Ok(()),
+    };
+    let mut walk = tree.walk(&start.path, root)?;
+    let mut choices = vec![selection.root()];
+    while let Some(step) = walk.next() {
+        let parent = choices.last().copied().unwrap_or(Choice::Leave);
+        match step {
+            Step::Enter(node) => match selection.choose(walk.path(), &node, parent) {
+                Choice::Leave => walk.skip(),
+                choice => {
+                    if choice == Choice::Restore {
+                        one(&node);
+                    }
+                    choices.push(choice);
+                }
+            },
+            Step::Entry(node) => {
+                if selection.choose(walk.path(), &node, parent) == Choice::Restore {
+                    one(&node);
+                }
+            }
+            Step::Leave => drop(choices.pop()),
+            Step::Damaged(error) => tally.fail(walk.path(), &Why::unreadable(&error)),
+        }
+    }
+    Ok(())
+}
