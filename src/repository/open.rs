@@ -56,14 +56,30 @@ pub fn identify(fetch: &dyn Fetch) -> Result<Config> {
     Ok(config)
 }
 
-/// Makes a repository in an empty place.
+/// Makes a repository in an empty place, with a random id.
+///
+/// # Errors
+/// As [`create_with_id`].
+pub fn create(
+    access: Access,
+    new: &NewRepository,
+    random: Arc<dyn Randomness>,
+    clock: &dyn Clock,
+) -> Result<Repository> {
+    let id = RepositoryId::from_bytes(random.bytes()?);
+    create_with_id(access, id, new, random, clock)
+}
+
+/// Makes a repository in an empty place. The caller has chosen its id at random, and has stored its keys under that name
+/// before anything that they open exists.
 ///
 /// The configuration is written last: until it is there, nothing is, and a run that was cut short can be repeated.
 ///
 /// # Errors
 /// [`RepositoryError::Exists`] when one is there; what the store says.
-pub fn create(
+pub fn create_with_id(
     access: Access,
+    id: RepositoryId,
     new: &NewRepository,
     random: Arc<dyn Randomness>,
     clock: &dyn Clock,
@@ -75,7 +91,7 @@ pub fn create(
     }
     let secret = || random.bytes::<32>().map(Secret::new);
     let config = Config {
-        repository: RepositoryId::from_bytes(random.bytes()?),
+        repository: id,
         dataset: DatasetId::from_bytes(random.bytes()?),
         epoch: 1,
         created: Timestamp { nanoseconds: 0, ..clock.now() },

@@ -1,0 +1,397 @@
+//! What a run works with: command line before `CAIRN_*` environment before default. The only file that reads the
+//! environment. A value that cannot be understood is an error wherever it came from; none is ever ignored.
+
+use crate::args::GlobalArgs;
+use crate::exit::{Failure, Result};
+use crate::secrets::SecretSource;
+use crate::values::parse_size;
+use cairn::crypto::secret::SecretBytes;
+use cairn::storage::Location;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+/// The variables of this version.
+const KNOWN: [&str; 9] = [
+    "CAIRN_CACHE_DIR",
+    "CAIRN_KEY_FILE",
+    "CAIRN_MEMORY",
+    "CAIRN_PASSWORD",
+    "CAIRN_PASSWORD_COMMAND",
+    "CAIRN_PASSWORD_FILE",
+    "CAIRN_PROGRESS_FPS",
+    "CAIRN_REPOSITORY",
+    "CAIRN_STATE_DIR",
+];
+/// Variables that will mean something, and mean nothing yet.
+const NOT_YET: [&str; 1] = ["CAIRN_PROFILE"];
+/// Less memory than this no pipeline runs in, in bytes.
+const MEMORY_MIN: u64 = 16 << 20;
+/// The default takes no more than this, in bytes.
+const MEMORY_DEFAULT_MAX: u64 = 512 << 20;
+/// Redraws a second: the default on a terminal, for JSON, and the most.
+const FPS_TERMINAL: f64 = 10.0;
+const FPS_JSON: f64 = 1.0;
+const FPS_MAX: f64 = 60.0;
+
+/// A copy of the environment.
+#[derive(Debug, Default)]
+pub(crate) struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// That of this process.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub(crate) fn of_process() -> Self {
+        Self(std::env::vars_os().collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// A variable of ours, which may not be empty.
+    fn own(&self, name: &str) -> Result<Option<&OsStr>> {
+        match self.get(name) {
+            Some(value) if value.is_empty() => {
+                Err(Failure::usage(format!("{name} is set and empty"), "unset it, or give it a value"))
+            }
+            value => Ok(value),
+        }
+    }
+
+    fn own_text(&self, name: &str) -> Result<Option<&str>> {
+        let not_text = || Failure::usage(format!("{name} is not valid UTF-8"), "");
+        self.own(name)?.map(|value| value.to_str().ok_or_else(not_text)).transpose()
+    }
+
+    /// A directory that some other program's rules name. It has to be absolute.
+    fn directory(&self, name: &str) -> Result<Option<PathBuf>> {
+        match self.get(name).filter(|value| !value.is_empty()).map(PathBuf::from) {
+            Some(path) if !path.is_absolute() => Err(Failure::usage(
+                format!("{name} is not an absolute path: {}", path.display()),
+                "correct or unset it",
+            )),
+            path => Ok(path),
+        }
+    }
+
+    /// Refuses variables that look like ours and are not.
+    fn check_names(&self) -> Result<()> {
+        for name in self.0.keys().filter_map(|name| name.to_str()).filter(|name| name.starts_with("CAIRN_")) {
+            if NOT_YET.contains(&name) {
+                let hint = "unset it; profiles come with a later version";
+                return Err(Failure::usage(
+                    format!("{name} is set, and this version of cairn does not know profiles"),
+                    hint,
+                ));
+            }
+            if !KNOWN.contains(&name) {
+                let near: Vec<&str> = KNOWN.into_iter().filter(|known| distance(name, known) <= 3).collect();
+                let hint = if near.is_empty() {
+                    format!("unset it; the variables are {}", KNOWN.join(", "))
+                } else {
+                    format!("did you mean {}?", near.join(" or "))
+                };
+                return Err(Failure::usage(format!("{name} is not a variable of cairn"), hint));
+            }
+        }
+        Ok(())
+    }
+
+    /// What to say about restic's variables, if any are set.
+    pub(crate) fn restic_note(&self) -> Option<String> {
+        let set: Vec<&str> =
+            self.0.keys().filter_map(|name| name.to_str()).filter(|name| name.starts_with("RESTIC_")).collect();
+        (!set.is_empty())
+            .then(|| format!("{} set: cairn does not read restic's variables, only CAIRN_*", set.join(", ")))
+    }
+
+    /// Whether a file is the journal's stream that systemd connected to this service.
+    pub(crate) fn is_journal(&self, stat: &rustix::fs::Stat) -> bool {
+        let named = self.get("JOURNAL_STREAM").and_then(OsStr::to_str).and_then(|text| text.split_once(':'));
+        named.is_some_and(|(device, inode)| device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino))
+    }
+}
+
+/// How many letters have to be inserted, removed or replaced.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// What a run works with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Where the repository is; a local path is absolute.
+    pub(crate) location: Location,
+    /// Whether nobody named it.
+    pub(crate) is_default_location: bool,
+    /// The secret that was named.
+    pub(crate) secret: Option<SecretSource>,
+    /// systemd's credential, used when it exists and no secret was named.
+    pub(crate) credential: Option<PathBuf>,
+    /// Directory of the state.
+    pub(crate) state_dir: PathBuf,
+    /// Directory of the cache, if there is to be one.
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Bytes that buffers may take.
+    pub(crate) memory_bytes: u64,
+    /// Redraws a second; 0 for none.
+    pub(crate) fps: f64,
+}
+
+impl Settings {
+    /// Checks the environment, and joins it with the command line.
+    pub(crate) fn new(global: &GlobalArgs, environment: &Environment) -> Result<Self> {
+        environment.check_names()?;
+        let homes = Homes::new(environment);
+        let (location, is_default_location) = location(global, environment, &homes)?;
+        let state_dir = match global.state_dir.as_deref().map(Path::as_os_str).or(environment.own("CAIRN_STATE_DIR")?) {
+            Some(path) => absolute(Path::new(path))?,
+            None => homes.directory("STATE_DIRECTORY", "/var/lib/cairn", "XDG_STATE_HOME", ".local/state")?,
+        };
+        let cache_dir = match global.cache_dir.as_deref().map(Path::as_os_str).or(environment.own("CAIRN_CACHE_DIR")?) {
+            _ if global.no_cache => None,
+            Some(path) => Some(absolute(Path::new(path))?),
+            None => Some(homes.directory("CACHE_DIRECTORY", "/var/cache/cairn", "XDG_CACHE_HOME", ".cache")?),
+        };
+        Ok(Self {
+            location,
+            is_default_location,
+            secret: secret(global, environment)?,
+            credential: environment.directory("CREDENTIALS_DIRECTORY")?.map(|dir| dir.join("cairn-key")),
+            state_dir,
+            cache_dir,
+            memory_bytes: memory(global, environment)?,
+            fps: fps(global, environment)?,
+        })
+    }
+}
+
+fn location(global: &GlobalArgs, environment: &Environment, homes: &Homes<'_>) -> Result<(Location, bool)> {
+    let Some(text) = global.repository.as_deref().or(environment.own("CAIRN_REPOSITORY")?) else {
+        let directory = homes.directory("", "/var/lib/cairn", "XDG_DATA_HOME", ".local/share")?;
+        return Ok((Location::Local(directory.join("repository")), true));
+    };
+    let parsed = match text.to_str() {
+        Some(text) => Location::parse(text).map_err(|error| Failure::usage(error.to_string(), ""))?,
+        // Only a path can be something else than text.
+        None => Location::Local(PathBuf::from(OsString::from_vec(text.as_bytes().to_vec()))),
+    };
+    match parsed {
+        Location::Local(path) => Ok((Location::Local(absolute(&path)?), false)),
+        remote => Err(Failure::usage(
+            format!("{remote}: this version of cairn has no S3 storage yet"),
+            "name a directory on this host",
+        )),
+    }
+}
+
+fn secret(global: &GlobalArgs, environment: &Environment) -> Result<Option<SecretSource>> {
+    if let Some(path) = &global.key_file {
+        return Ok(Some(SecretSource::KeyFile(path.clone())));
+    }
+    if let Some(path) = &global.password_file {
+        return Ok(Some(SecretSource::PasswordFile(path.clone())));
+    }
+    if let Some(command) = &global.password_command {
+        return Ok(Some(SecretSource::PasswordCommand(command.clone())));
+    }
+    type Make = fn(&OsStr) -> SecretSource;
+    let sources: [(&str, Make); 4] = [
+        ("CAIRN_KEY_FILE", |value| SecretSource::KeyFile(value.into())),
+        ("CAIRN_PASSWORD_FILE", |value| SecretSource::PasswordFile(value.into())),
+        ("CAIRN_PASSWORD_COMMAND", |value| SecretSource::PasswordCommand(value.into())),
+        ("CAIRN_PASSWORD", |value| SecretSource::Password(SecretBytes::new(value.as_bytes().to_vec()))),
+    ];
+    let mut found: Option<(&str, SecretSource)> = None;
+    for (name, make) in sources {
+        if let Some(value) = environment.own(name)? {
+            if let Some((other, _)) = found {
+                return Err(Failure::usage(format!("{other} and {name} are both set"), "unset all but one"));
+            }
+            found = Some((name, make(value)));
+        }
+    }
+    Ok(found.map(|(_, source)| source))
+}
+
+fn memory(global: &GlobalArgs, environment: &Environment) -> Result<u64> {
+    let given = match (global.memory, environment.own_text("CAIRN_MEMORY")?) {
+        (Some(bytes), _) => Some(("--memory", bytes)),
+        (None, Some(text)) => {
+            let parsed = parse_size(text).map_err(|error| Failure::usage(format!("CAIRN_MEMORY: {error}"), ""))?;
+            Some(("CAIRN_MEMORY", parsed))
+        }
+        (None, None) => None,
+    };
+    match given {
+        Some((name, bytes)) if bytes < MEMORY_MIN => {
+            Err(Failure::usage(format!("{name}: {bytes} bytes are too few"), "give 16M or more"))
+        }
+        Some((_, bytes)) => Ok(bytes),
+        None => {
+            let info = rustix::system::sysinfo();
+            let total = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
+            Ok((total / 8).clamp(MEMORY_MIN, MEMORY_DEFAULT_MAX))
+        }
+    }
+}
+
+fn fps(global: &GlobalArgs, environment: &Environment) -> Result<f64> {
+    let given = match environment.own_text("CAIRN_PROGRESS_FPS")? {
+        None => {
+            if global.json {
+                FPS_JSON
+            } else {
+                FPS_TERMINAL
+            }
+        }
+        Some(text) => match text.parse::<f64>() {
+            Ok(fps) if (0.0..=FPS_MAX).contains(&fps) => fps,
+            _ => {
+                let message = format!("CAIRN_PROGRESS_FPS: {text:?} is not a number from 0 to {FPS_MAX}");
+                return Err(Failure::usage(message, "0 shows no progress"));
+            }
+        },
+    };
+    Ok(if global.no_progress || global.quiet { 0.0 } else { given })
+}
+
+/// Where this user's directories are.
+struct Homes<'a> {
+    environment: &'a Environment,
+    is_root: bool,
+}
+
+impl<'a> Homes<'a> {
+    fn new(environment: &'a Environment) -> Self {
+        Self { environment, is_root: rustix::process::geteuid().is_root() }
+    }
+
+    /// `systemd` (a variable with one or more directories) before root's place or the user's.
+    fn directory(&self, systemd: &str, root: &str, xdg: &str, below_home: &str) -> Result<PathBuf> {
+        if let Some(list) = self.environment.get(systemd).filter(|list| !list.is_empty()) {
+            let first = list.as_bytes().split(|b| *b == b':').next().unwrap_or_default();
+            return absolute(Path::new(OsStr::from_bytes(first)));
+        }
+        if self.is_root {
+            return Ok(PathBuf::from(root));
+        }
+        if let Some(home) = self.environment.directory(xdg)? {
+            return Ok(home.join("cairn"));
+        }
+        if let Some(home) = self.environment.directory("HOME")? {
+            return Ok(home.join(below_home).join("cairn"));
+        }
+        let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+        user.map(|user| user.dir)
+            .filter(|home| home.is_absolute())
+            .map(|home| home.join(below_home).join("cairn"))
+            .ok_or_else(|| {
+                Failure::usage(
+                    "this user has no home directory",
+                    "set CAIRN_STATE_DIR, CAIRN_CACHE_DIR and CAIRN_REPOSITORY",
+                )
+            })
+    }
+}
+
+/// The path from the root on, without looking at the file system but for the working directory.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| Failure::io(format!("find the directory {}", path.display()), &error))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::args::Cli;
+    use crate::exit::Exit;
+    use clap::Parser as _;
+
+    fn settings(args: &[&str], variables: &[(&str, &str)]) -> Result<Settings> {
+        let args = ["cairn", "version"].iter().chain(args);
+        let global = Cli::try_parse_from(args).unwrap().global;
+        let mut environment: BTreeMap<OsString, OsString> =
+            variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        environment.entry("HOME".into()).or_insert("/home/somebody".into());
+        Settings::new(&global, &Environment(environment))
+    }
+
+    fn refused(variables: &[(&str, &str)]) -> Failure {
+        let failure = settings(&[], variables).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage, "{failure:?}");
+        failure
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_environment() {
+        let variables =
+            [("CAIRN_REPOSITORY", "/env"), ("CAIRN_MEMORY", "64M"), ("CAIRN_STATE_DIR", "/s"), ("CAIRN_PASSWORD", "x")];
+        let env = settings(&[], &variables).unwrap();
+        assert_eq!(env.location, Location::Local("/env".into()));
+        assert_eq!((env.memory_bytes, env.state_dir.as_path()), (64 << 20, Path::new("/s")));
+        assert!(matches!(env.secret, Some(SecretSource::Password(_))));
+        let both =
+            settings(&["-r", "/arg", "--memory", "32M", "--state-dir", "/t", "--key-file", "k"], &variables).unwrap();
+        assert_eq!(both.location, Location::Local("/arg".into()));
+        assert_eq!((both.memory_bytes, both.state_dir.as_path()), (32 << 20, Path::new("/t")));
+        assert!(matches!(both.secret, Some(SecretSource::KeyFile(_))));
+    }
+
+    #[test]
+    fn nothing_is_ignored() {
+        assert_eq!(refused(&[("CAIRN_REPOSITRY", "x")]).hint, "did you mean CAIRN_REPOSITORY?");
+        assert!(refused(&[("CAIRN_ELSE_ENTIRELY", "x")]).hint.contains("CAIRN_CACHE_DIR"));
+        assert!(refused(&[("CAIRN_PROFILE", "web")]).message.contains("profiles"));
+        for (name, value) in [
+            ("CAIRN_REPOSITORY", ""),
+            ("CAIRN_REPOSITORY", "sftp:host:/x"),
+            ("CAIRN_MEMORY", "lots"),
+            ("CAIRN_MEMORY", "1K"),
+            ("CAIRN_PROGRESS_FPS", "-1"),
+            ("CAIRN_PROGRESS_FPS", "NaN"),
+            ("CAIRN_PASSWORD", ""),
+            ("CREDENTIALS_DIRECTORY", "relative"),
+        ] {
+            assert!(
+                refused(&[(name, value)]).message.contains(if name == "CAIRN_REPOSITORY" { value } else { name }),
+                "{name}"
+            );
+        }
+        assert!(refused(&[("CAIRN_PASSWORD", "x"), ("CAIRN_KEY_FILE", "y")]).message.contains("both set"));
+    }
+
+    #[test]
+    fn default_places() {
+        let found = settings(&[], &[("STATE_DIRECTORY", "/run/a:/run/b"), ("XDG_CACHE_HOME", "/c")]).unwrap();
+        assert_eq!(found.state_dir, Path::new("/run/a"));
+        let is_root = rustix::process::geteuid().is_root();
+        let cache = if is_root { "/var/cache/cairn" } else { "/c/cairn" };
+        assert_eq!(found.cache_dir.as_deref(), Some(Path::new(cache)));
+        let repository =
+            if is_root { "/var/lib/cairn/repository" } else { "/home/somebody/.local/share/cairn/repository" };
+        assert_eq!((found.location, found.is_default_location), (Location::Local(repository.into()), true));
+        assert!(settings(&["--no-cache"], &[]).unwrap().cache_dir.is_none());
+    }
+
+    #[test]
+    fn distances() {
+        for (a, b, expected) in
+            [("", "abc", 3), ("abc", "abc", 0), ("abc", "axc", 1), ("abcd", "acd", 1), ("kitten", "sitting", 3)]
+        {
+            assert_eq!(distance(a, b), expected);
+        }
+    }
+}
