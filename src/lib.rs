@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod format;
+pub mod fs;
 pub mod id;
 pub mod object;
 pub mod storage;
