@@ -1,6 +1,6 @@
 //! Crashes and failures at every operation of the store: what was committed stays whole, and the same command run again
 //! succeeds.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests say what they covered")]
 
 mod support;
 

@@ -6,12 +6,13 @@
 use crate::engine::backup::dir::Dir;
 use crate::engine::backup::options::{BackupOptions, BackupReport};
 use crate::engine::backup::parent::{self, Parent};
+use crate::engine::backup::queue::SealQueue;
 use crate::engine::backup::scan::{ScanContext, Scanner};
 use crate::engine::backup::selection::Selection;
 use crate::engine::backup::store::{Coder, Store};
 use crate::engine::backup::tally::Tally;
 use crate::engine::backup::walk::{WalkContext, Walker};
-use crate::engine::backup::workers::{self, SealQueue, WorkContext};
+use crate::engine::backup::workers::{self, WorkContext};
 use crate::engine::context::{Context, EngineError, Result};
 use crate::format::cell::{CellEntries, Failure, Outcome, Statistics};
 use crate::format::pack::PackKind;

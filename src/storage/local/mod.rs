@@ -30,10 +30,9 @@ mod root;
 mod sys;
 mod temp;
 
-pub(in crate::storage) use temp::TempFile;
+use temp::TempFile;
 
 use crate::object::ObjectName;
-use crate::storage::StagedBody;
 use crate::storage::contract::{Fetch, Listed, Publish, Published, Remove, Stage, Staged};
 use crate::storage::error::{ErrorKind, Result, StorageError};
 use root::Root;
@@ -239,8 +238,8 @@ impl Publish for LocalStorage {
         let mut batch = Vec::with_capacity(staged.len());
         for item in staged {
             let name = item.name().clone();
-            match item.body {
-                StagedBody::File(temp) if temp.belongs_to(&self.root) => batch.push((name, temp)),
+            match item.body.downcast::<TempFile>() {
+                Ok(temp) if temp.belongs_to(&self.root) => batch.push((name, *temp)),
                 _ => {
                     let detail = "it was staged in another store";
                     return Err(StorageError::new(PUBLISH, &name, ErrorKind::Other, detail));

@@ -295,7 +295,7 @@ fn a_file_is_published_once_even_if_the_answer_was_lost() {
     let (_dir, store) = store();
     let staged = stage(&store, "a/b");
     // What a repeated link request finds: the first one has arrived.
-    let StagedBody::File(temp) = &staged.body else { unreachable!("a local store stages files") };
+    let temp = staged.body.downcast_ref::<TempFile>().unwrap();
     let parent = store.root.make_dirs("test", "a", true).unwrap();
     temp.link(&parent, "b", &name("a/b")).unwrap();
     assert_eq!(store.publish_batch(vec![staged]).unwrap(), [Published::Created]);
