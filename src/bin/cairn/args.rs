@@ -2,7 +2,7 @@
 //!
 //! What a value means beyond its own text (which repository, which key) is decided in `settings.rs`.
 
-use crate::values::{Compression, SubsetText, parse_compression, parse_pin, parse_size, parse_time};
+use crate::values::{Compression, parse_compression, parse_pin, parse_size, parse_time};
 use cairn::clock::Timestamp;
 use cairn::residency::place::Pin;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -274,9 +274,9 @@ pub(crate) struct CheckArgs {
     /// Read and verify all data, not only what describes it
     #[arg(long)]
     pub(crate) read_data: bool,
-    /// Read and verify a part of the data: n/N, P% or SIZE
-    #[arg(long, value_name = "PART", conflicts_with = "read_data")]
-    pub(crate) read_data_subset: Option<SubsetText>,
+    /// Why this is done, for the record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) purpose: String,
 }
 
 /// `cairn key …`.

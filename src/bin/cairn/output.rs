@@ -206,6 +206,17 @@ impl Output {
         }
     }
 
+    /// Something in the repository that is damaged.
+    pub(crate) fn damage(&self, message: &str) {
+        if self.json {
+            let (code, kind) = (Exit::Damage as u8, "damage");
+            let object = json!({"message_type": "error", "code": code, "kind": kind, "message": message, "hint": ""});
+            self.say(Priority::Error, &object.to_string());
+        } else {
+            self.say(Priority::Error, &format!("damage: {}", shown(message.as_bytes())));
+        }
+    }
+
     /// Why the run failed.
     pub(crate) fn failure(&self, failure: &Failure) {
         if failure.is_broken_pipe() {

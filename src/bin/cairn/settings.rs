@@ -41,7 +41,7 @@ pub(crate) struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
     /// That of this process.
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub(crate) fn of_process() -> Self {
         Self(std::env::vars_os().collect())
     }

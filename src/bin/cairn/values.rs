@@ -3,7 +3,6 @@
 use cairn::clock::Timestamp;
 use cairn::codec::Level;
 use cairn::residency::place::Pin;
-use std::str::FromStr;
 use std::time::Duration;
 
 const UNITS: [(char, u64); 4] = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1 << 40)];
@@ -65,45 +64,6 @@ pub(crate) fn parse_compression(text: &str) -> Result<Compression, String> {
 /// `CA`, or provinces.
 pub(crate) fn parse_pin(text: &str) -> Result<Pin, String> {
     Pin::parse(text).map_err(|error| error.to_string())
-}
-
-/// A part of the data, as given to `--read-data-subset`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum SubsetText {
-    /// The n-th of N parts, counted from 1.
-    Part {
-        /// Which part.
-        part: u32,
-        /// Of how many.
-        of: u32,
-    },
-    /// Percent of all packs, drawn at random.
-    Percent(f64),
-    /// As many packs, drawn at random, as hold about so many bytes.
-    Bytes(u64),
-}
-
-impl FromStr for SubsetText {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("{text:?} is not n/N, P% or a size");
-        if let Some((part, of)) = text.split_once('/') {
-            let (part, of) = (part.parse().map_err(|_| bad())?, of.parse().map_err(|_| bad())?);
-            let fits = part >= 1 && part <= of;
-            return if fits { Ok(Self::Part { part, of }) } else { Err(format!("{text:?}: n goes from 1 to N")) };
-        }
-        if let Some(percent) = text.strip_suffix('%') {
-            let percent: f64 = percent.parse().map_err(|_| bad())?;
-            let fits = percent > 0.0 && percent <= 100.0;
-            return if fits {
-                Ok(Self::Percent(percent))
-            } else {
-                Err(format!("{text:?} is not above 0 and up to 100 %"))
-            };
-        }
-        parse_size(text).map_err(|_| bad()).map(Self::Bytes)
-    }
 }
 
 /// Bytes for people: three digits and a unit of 1024.
@@ -204,16 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn levels_and_parts() {
+    fn levels() {
         assert_eq!(parse_compression("19"), Ok(Compression(Level::Zstd(19))));
         for text in ["0", "20", "-1", "max", ""] {
             assert!(parse_compression(text).is_err(), "{text}");
-        }
-        assert_eq!("2/5".parse(), Ok(SubsetText::Part { part: 2, of: 5 }));
-        assert_eq!("2.5%".parse(), Ok(SubsetText::Percent(2.5)));
-        assert_eq!("1M".parse(), Ok(SubsetText::Bytes(1 << 20)));
-        for text in ["0/5", "6/5", "0%", "101%", "nan%", "x", "1/"] {
-            assert!(text.parse::<SubsetText>().is_err(), "{text}");
         }
     }
 }

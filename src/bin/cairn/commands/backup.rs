@@ -1,0 +1,199 @@
+//! `cairn backup`.
+
+use crate::args::BackupArgs;
+use crate::commands::init;
+use crate::exit::{Exit, Failure, Result, chain};
+use crate::progress::{Progress, say_list};
+use crate::run::{Need, Opened, Run, host_name, user_name};
+use crate::{sources, values};
+use cairn::chunker::ChunkerParams;
+use cairn::engine::backup::{self, BackupOptions, BackupReport};
+use cairn::engine::browse::SnapshotFilter;
+use cairn::fs::{ExcludeOptions, IfPresent};
+use cairn::residency::place::Pin;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A checkpoint keeps what an interruption would lose; more often would cost more than it saves.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(15 * 60);
+
+/// Backs up.
+pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
+    let paths = sources::collect(&args.paths, &args.files_from, &args.files_from0)?;
+    let excludes = excludes(run, args)?;
+    let opened = open(run, args)?;
+    let options = BackupOptions {
+        sources: paths,
+        excludes,
+        one_file_system: args.one_file_system,
+        compression: args.compression.0,
+        host_name: args.host.clone().unwrap_or_else(host_name),
+        user_name: user_name(),
+        tags: args.tag.iter().filter(|tag| !tag.is_empty()).cloned().collect(),
+        time: args.time,
+        purpose: args.purpose.clone(),
+        program_version: format!("cairn {}", env!("CARGO_PKG_VERSION")),
+        identity: Arc::new(run.state.identity(&*run.random)?),
+        parent: args
+            .parent
+            .as_deref()
+            .map(|text| super::snapshots::resolve(run, &opened, text, &SnapshotFilter::default()))
+            .transpose()?,
+        force: args.force,
+        ignore_ctime: args.ignore_ctime,
+        ignore_inode: args.ignore_inode,
+        dry_run: args.dry_run,
+        skip_if_unchanged: args.skip_if_unchanged,
+        allow_empty_source: args.allow_empty_source,
+        checkpoint_every: CHECKPOINT_EVERY,
+        pack_sizes: None,
+    };
+    let progress = Progress::start(&run.output, &run.state, run.settings.fps);
+    let result = backup::run(&run.context(&opened, progress.sink()), &options);
+    let name = match &result {
+        Ok(BackupReport { snapshot: Some(id), .. }) => id.to_string(),
+        _ => format!("without-snapshot-{}", std::process::id()),
+    };
+    let list = progress.finish(&name);
+    let report = result.map_err(|error| {
+        let sources: Vec<String> = options.sources.iter().map(|path| path.display().to_string()).collect();
+        Failure::from(error).while_trying(format!("back up {} to {}", sources.join(" "), run.named(&opened)))
+    })?;
+    let failed = report.statistics.failed;
+    let list = if failed > 0 { list? } else { None };
+    let said = say(run, &opened, &options, &report, list.as_deref());
+    if failed > 0 {
+        say_list(&run.output, failed, list.as_deref());
+    }
+    match said {
+        Err(failure) if !failure.is_broken_pipe() => Err(failure),
+        _ if failed > 0 => Ok(Exit::Incomplete),
+        _ => Ok(Exit::Done),
+    }
+}
+
+/// Opens the repository, or makes it if that was asked for and none was ever there.
+fn open(run: &Run, args: &BackupArgs) -> Result<Opened> {
+    if !args.init || args.dry_run {
+        return run.open(Need::Write);
+    }
+    if let Some((store, config)) = run.find()? {
+        return run.open_found(store, &config, Need::Write);
+    }
+    match init::make(run, &Pin::Canada, ChunkerParams::default())? {
+        Ok(made) => {
+            for line in made.lines(run) {
+                run.output.announce(&line);
+            }
+            Ok(made.opened)
+        }
+        // Another run made it a moment ago.
+        Err(_) => run.open(Need::Write),
+    }
+}
+
+fn excludes(run: &Run, args: &BackupArgs) -> Result<ExcludeOptions> {
+    let if_present = args.exclude_if_present.iter().map(|text| {
+        IfPresent::parse(text).map_err(|error| {
+            Failure::usage(format!("--exclude-if-present: {}", chain(&error)), "give NAME or NAME:HEADER")
+        })
+    });
+    Ok(ExcludeOptions {
+        patterns: args.exclude.clone(),
+        case_insensitive_patterns: args.iexclude.clone(),
+        pattern_files: args.exclude_file.clone(),
+        caches: args.exclude_caches,
+        if_present: if_present.collect::<Result<_>>()?,
+        larger_than: args.exclude_larger_than,
+        own_paths: run.own_paths(),
+    })
+}
+
+/// Says what the backup came to.
+fn say(run: &Run, opened: &Opened, options: &BackupOptions, report: &BackupReport, list: Option<&Path>) -> Result<()> {
+    let s = &report.statistics;
+    let same_disk = run.on_same_disk(&options.sources);
+    if s.vanished > 0 {
+        run.output.note(&format!(
+            "{} while they were being backed up",
+            values::count(s.vanished, "entry vanished", "entries vanished")
+        ));
+    }
+    if s.inconsistent > 0 {
+        let files = values::count(s.inconsistent, "file", "files");
+        run.output.warn(&format!("{files} kept changing while being read; what was stored mixes several moments"));
+    }
+    if let Some(path) = recovery_file(run, opened) {
+        run.output.warn(&format!(
+            "the recovery key is still on this machine: copy {} to somewhere else, then delete it",
+            path.display()
+        ));
+    }
+    run.output.object(&json!({
+        "message_type": "summary",
+        "snapshot_id": report.snapshot.map(|id| id.to_string()),
+        "parent_id": report.parent.map(|id| id.to_string()),
+        "files_new": s.files_new,
+        "files_changed": s.files_changed,
+        "files_unmodified": s.files_unmodified,
+        "dirs_new": s.dirs_new,
+        "dirs_changed": s.dirs_changed,
+        "dirs_unmodified": s.dirs_unmodified,
+        "files_failed": s.failed,
+        "files_vanished": s.vanished,
+        "files_inconsistent": s.inconsistent,
+        "data_read_bytes": s.data_read_bytes,
+        "data_added_bytes": s.data_added_bytes,
+        "data_added_packed_bytes": s.data_added_packed_bytes,
+        "chunks_new": s.chunks_new,
+        "chunks_known": s.chunks_known,
+        "total_files_processed": s.total_files,
+        "total_bytes_processed": s.total_bytes,
+        "total_duration_s": report.duration.as_secs_f64(),
+        "data_added": s.data_added_bytes,
+        "data_added_packed": s.data_added_packed_bytes,
+        "total_duration": report.duration.as_secs_f64(),
+        "dry_run": options.dry_run,
+        "repository_id": opened.id().to_string(),
+        "repository": run.location().to_string(),
+        "same_disk": same_disk.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+        "failed_list": list.map(Path::to_string_lossy),
+    }))?;
+    let outcome = match (&report.snapshot, options.dry_run) {
+        (Some(id), _) => format!("snapshot {} saved", id.short()),
+        (None, true) => "dry run, no snapshot made".to_owned(),
+        (None, false) => "nothing changed, no snapshot made".to_owned(),
+    };
+    let disk = match same_disk[..] {
+        [] => String::new(),
+        [first] => format!(", on the same disk as {}", first.display()),
+        [first, ..] => format!(", on the same disk as {} and {} more", first.display(), same_disk.len() - 1),
+    };
+    let stored = if options.dry_run {
+        format!("{} to store", values::size(s.data_added_bytes))
+    } else {
+        format!("{} stored", values::size(s.data_added_packed_bytes))
+    };
+    let separator = if run.output.is_terminal() { "\n  " } else { "; " };
+    run.output.text(&format!(
+        "{outcome}: {} ({} new, {} changed, {} unmodified, {} failed){separator}\
+         {} in all, {} read, {stored}, in {}{separator}{}{disk}",
+        values::count(s.total_files, "file", "files"),
+        s.files_new,
+        s.files_changed,
+        s.files_unmodified,
+        s.failed,
+        values::size(s.total_bytes),
+        values::size(s.data_read_bytes),
+        values::duration(report.duration),
+        run.named(opened),
+    ))
+}
+
+/// The recovery key's file, if nobody has taken it away yet.
+fn recovery_file(run: &Run, opened: &Opened) -> Option<PathBuf> {
+    let path = run.state.path().join("keys").join(format!("{}.recovery", opened.id()));
+    path.exists().then_some(path)
+}

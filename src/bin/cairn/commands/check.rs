@@ -1,0 +1,86 @@
+//! `cairn check`.
+
+use crate::args::CheckArgs;
+use crate::exit::{Exit, Failure, Result};
+use crate::output::shown;
+use crate::progress::Progress;
+use crate::run::{Need, Opened, Run};
+use crate::values;
+use cairn::engine::check::{self, CheckOptions, CheckReport};
+use serde_json::json;
+use std::time::Duration;
+
+/// Checks, and says what is wrong.
+pub(crate) fn run(run: &Run, args: &CheckArgs) -> Result<Exit> {
+    let opened = run.open(Need::Read)?;
+    let begun = run.clock.elapsed();
+    let progress = Progress::start(&run.output, &run.state, run.settings.fps);
+    let options = CheckOptions { read_data: args.read_data, purpose: args.purpose.clone() };
+    let result = check::run(&run.context(&opened, progress.sink()), &options);
+    drop(progress);
+    let report = result.map_err(|error| Failure::from(error).while_trying(format!("check {}", run.named(&opened))))?;
+    let said = say(run, &opened, args, &report, run.clock.elapsed().saturating_sub(begun));
+    match said {
+        Err(failure) if !failure.is_broken_pipe() => Err(failure),
+        _ if report.problems.is_empty() => Ok(Exit::Done),
+        _ => Ok(Exit::Damage),
+    }
+}
+
+fn say(run: &Run, opened: &Opened, args: &CheckArgs, report: &CheckReport, took: Duration) -> Result<()> {
+    for warning in &report.warnings {
+        run.output.warn(&shown(warning.as_bytes()));
+    }
+    for problem in &report.problems {
+        run.output.damage(&format!("{}: {}", problem.object, problem.what));
+    }
+    for path in &report.affected {
+        run.output.damage(&format!("cannot be restored whole: {path}"));
+    }
+    let counts = &report.counts;
+    run.output.object(&json!({
+        "message_type": "summary",
+        "num_errors": report.problems.len(),
+        "num_warnings": report.warnings.len(),
+        "affected_snapshots": report.affected_snapshots,
+        "affected": report.affected,
+        "snapshots_checked": counts.cells,
+        "key_slots_checked": counts.slots,
+        "packs_checked": counts.packs,
+        "pack_bytes": counts.pack_bytes,
+        "packs_unreferenced": counts.unreferenced_packs,
+        "trees_checked": counts.trees,
+        "files_checked": counts.files,
+        "chunks_checked": counts.references,
+        "blobs_read": counts.blobs,
+        "chunks_read": counts.chunks,
+        "data_read_bytes": counts.plain_bytes,
+        "read_data": args.read_data,
+        "total_duration_s": took.as_secs_f64(),
+        "repository_id": opened.id().to_string(),
+        "repository": run.location().to_string(),
+    }))?;
+    let outcome = match report.problems.len() {
+        0 => "no damage found".to_owned(),
+        number => format!(
+            "DAMAGE: {}, {} affected",
+            values::count(number as u64, "problem", "problems"),
+            values::count(report.affected_snapshots.len() as u64, "snapshot", "snapshots"),
+        ),
+    };
+    let data = if args.read_data {
+        format!("{} of data read", values::size(counts.plain_bytes))
+    } else {
+        "data not read, see --read-data".to_owned()
+    };
+    let separator = if run.output.is_terminal() { "\n  " } else { "; " };
+    run.output.text(&format!(
+        "{outcome}: {}, {}, {} of {}, {data}, in {}{separator}{}",
+        values::count(counts.cells, "snapshot or checkpoint", "snapshots and checkpoints"),
+        values::count(counts.trees, "tree", "trees"),
+        values::count(counts.packs, "pack", "packs"),
+        values::size(counts.pack_bytes),
+        values::duration(took),
+        run.named(opened),
+    ))
+}

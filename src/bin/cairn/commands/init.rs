@@ -1,0 +1,208 @@
+//! `cairn init`, and the making of a repository for `cairn backup --init`: keys first, durable and shown, then the
+//! repository, its configuration last. Until that is there, nothing is, and nobody can have stored what no key opens.
+
+use crate::args::InitArgs;
+use crate::exit::{Exit, Failure, Result};
+use crate::run::{Opened, Run, host_name, refuse_network, user_name};
+use crate::secrets::{self, SecretSource};
+use crate::values;
+use cairn::chunker::ChunkerParams;
+use cairn::format::key_slot::{SlotKind, SlotNotes, Unlock};
+use cairn::id::RepositoryId;
+use cairn::repository::open::{NewRepository, create_with_id};
+use cairn::repository::{Access, RepositoryError};
+use cairn::residency::place::Pin;
+use cairn::storage::Location;
+use serde_json::{Value, json};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A repository that was just made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    /// It, open.
+    pub(crate) opened: Opened,
+    /// Its key file; `None` if a password opens it.
+    key_file: Option<PathBuf>,
+    /// The file with the recovery key; `None` if it was shown on the terminal.
+    recovery_file: Option<PathBuf>,
+}
+
+/// Makes a repository and says where its keys are.
+pub(crate) fn run(run: &Run, args: &InitArgs) -> Result<Exit> {
+    let chunker = args.chunk_size.map_or_else(|| Ok(ChunkerParams::default()), chunker)?;
+    match make(run, &args.pin, chunker)? {
+        Ok(made) => {
+            for line in made.lines(run) {
+                run.output.text(&line)?;
+            }
+            run.output.object(&made.object(run))?;
+            Ok(Exit::Done)
+        }
+        Err(found) => {
+            let exists = Failure::from(RepositoryError::Exists(found.to_string()));
+            Err(exists.while_trying(format!("create a repository at {}", run.location())))
+        }
+    }
+}
+
+fn chunker(bytes: u64) -> Result<ChunkerParams> {
+    let power = bytes.is_power_of_two().then(|| ChunkerParams::new(bytes.trailing_zeros() as u8));
+    let message = || format!("--chunk-size: {} is not a power of two from 4K to 4M", values::size(bytes));
+    power.and_then(std::result::Result::ok).ok_or_else(|| Failure::usage(message(), ""))
+}
+
+/// Makes a repository. The inner error is the id of one that is there already.
+///
+/// # Errors
+/// Exit 10 where this machine has known one that is gone.
+pub(crate) fn make(run: &Run, pin: &Pin, chunker: ChunkerParams) -> Result<std::result::Result<Made, RepositoryId>> {
+    // Of two runs on this machine, one makes the repository and the other finds it.
+    let lock = run.state.lock_init()?;
+    if let Some((_, config)) = run.find()? {
+        return Ok(Err(config.repository));
+    }
+    let tried = || format!("create a repository at {}", run.location());
+    if let (Location::Local(path), true) = (run.location(), run.settings.is_default_location) {
+        make_parents(path)?;
+    }
+    let store = cairn::storage::create(run.location()).map_err(|error| Failure::from(error).while_trying(tried()))?;
+    refuse_network(&store, run.location())?;
+
+    let id = new_id(run)?;
+    let (unlock, key_file) = first_key(run, &id)?;
+    let recovery = Unlock::Recovery(secrets::new_secret(&*run.random)?);
+    let recovery_file = publish_recovery_key(run, &id, &recovery, key_file.as_deref())?;
+    let notes = SlotNotes {
+        holder: user_name(),
+        purpose: "made with the repository".into(),
+        host: host_name(),
+        created: run.clock.now(),
+        expires: None,
+    };
+    let slots = vec![(unlock, notes.clone()), (recovery, SlotNotes { host: String::new(), ..notes })];
+    let access = Access { fetch: store.fetch().clone(), publish: store.publish().cloned() };
+    let new = NewRepository { chunker, pin: pin.clone(), slots };
+    let made = create_with_id(access, id, &new, run.random.clone(), &*run.clock);
+    let repository = made.map_err(|error| {
+        let failure = Failure::from(error).while_trying(tried());
+        let hint = format!("{} The keys made or shown for {id} open nothing if it was not made", failure.hint);
+        failure.with_hint(hint.trim_start())
+    })?;
+    let opened = Opened { repository: Arc::new(repository), store };
+    run.state.remember(run.location(), &id, run.clock.now())?;
+    drop(lock);
+    Ok(Ok(Made { opened, key_file, recovery_file }))
+}
+
+/// The directories above the default place. Above a place that somebody named, none is made: if it is missing, more
+/// likely something is not mounted.
+fn make_parents(path: &Path) -> Result<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(parent)
+        .map_err(|error| Failure::io(format!("create directory {}", parent.display()), &error))
+}
+
+fn new_id(run: &Run) -> Result<RepositoryId> {
+    let bytes = run.random.bytes().map_err(|error| Failure::new(Exit::Failed, "random", error.to_string(), ""))?;
+    Ok(RepositoryId::from_bytes(bytes))
+}
+
+/// The secret that will open the repository from day to day, and the key file that holds it.
+fn first_key(run: &Run, id: &RepositoryId) -> Result<(Unlock, Option<PathBuf>)> {
+    let new_file = |path: PathBuf| {
+        let key = Unlock::KeyFile(secrets::new_secret(&*run.random)?);
+        secrets::write_new(&path, &key)?;
+        Ok((key, Some(path)))
+    };
+    let used = |path: &Path| {
+        let key = secrets::read_key_file(path, &run.output)?;
+        if key.kind() == SlotKind::KeyFile {
+            return Ok((key, Some(path.to_owned())));
+        }
+        let message = format!("{} holds a recovery key, which is no key for every day", path.display());
+        Err(Failure::usage(message, "name another --key-file; it is created if it does not exist"))
+    };
+    match &run.settings.secret {
+        Some(SecretSource::KeyFile(path)) => match path.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => new_file(path.clone()),
+            _ => used(path),
+        },
+        Some(source) => secrets::from_source(source, &run.output).map(|unlock| (unlock, None)),
+        None => match run.settings.credential.as_deref().filter(|path| path.exists()) {
+            Some(credential) => used(credential),
+            None => {
+                run.state.directory("keys")?;
+                new_file(secrets::key_file(run.state.path(), id))
+            }
+        },
+    }
+}
+
+/// Shows the recovery key on the terminal, or writes it to a file beside the key file. Returns the file.
+fn publish_recovery_key(
+    run: &Run,
+    id: &RepositoryId,
+    recovery: &Unlock,
+    key_file: Option<&Path>,
+) -> Result<Option<PathBuf>> {
+    if secrets::show_once(recovery, id)? {
+        return Ok(None);
+    }
+    // Beside systemd's credential nothing can be written.
+    let is_credential = key_file.is_some() && key_file == run.settings.credential.as_deref();
+    let directory = match key_file.filter(|_| !is_credential).and_then(Path::parent) {
+        Some(parent) => parent.to_owned(),
+        None => run.state.directory("keys")?,
+    };
+    let path = directory.join(format!("{id}.recovery"));
+    secrets::write_new(&path, recovery)?;
+    Ok(Some(path))
+}
+
+impl Made {
+    /// What to tell: where the repository and its keys are, and what to do about them.
+    pub(crate) fn lines(&self, run: &Run) -> Vec<String> {
+        let id = self.opened.id();
+        let mut lines = vec![format!("repository {id} created at {}", run.location())];
+        lines.extend(self.key_file.as_ref().map(|path| format!("key file: {}", path.display())));
+        lines.push(match &self.recovery_file {
+            Some(path) => format!(
+                "recovery key: {} - copy it to somewhere else than this machine, then delete this file",
+                path.display()
+            ),
+            None => "recovery key: shown above, once - keep it somewhere else than on this machine".to_owned(),
+        });
+        lines
+    }
+
+    /// The same for programs.
+    pub(crate) fn object(&self, run: &Run) -> Value {
+        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+        json!({
+            "message_type": "summary",
+            "repository_id": self.opened.id().to_string(),
+            "repository": run.location().to_string(),
+            "key_file": text(&self.key_file),
+            "recovery_key_file": text(&self.recovery_file),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_powers_of_two_are_chunk_sizes() {
+        assert_eq!(chunker(64 << 10).map(ChunkerParams::average_log2), Ok(16));
+        for bytes in [0, 1, 2048, 5 << 10, 8 << 20, u64::MAX] {
+            assert_eq!(chunker(bytes).map_err(|failure| failure.exit), Err(Exit::Usage), "{bytes}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! `cairn key …`: the slots whose secrets open the repository.
+
+use crate::args::{KeyAddArgs, KeyCommand, KeyPasswdArgs, NoteArgs, Role};
+use crate::exit::{Exit, Failure, Result};
+use crate::output::shown;
+use crate::run::{Need, Opened, Run, host_name, user_name};
+use crate::{secrets, values};
+use cairn::format::key_slot::{SlotKind, SlotNotes, Unlock};
+use cairn::id::SlotId;
+use cairn::repository::RepositoryError;
+use cairn::repository::key_store::{self, ListedSlot, NewSlot};
+use cairn::storage::{ErrorKind, Remove, StorageError};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Runs one of the key commands.
+pub(crate) fn run(run: &Run, command: &KeyCommand) -> Result<Exit> {
+    match command {
+        KeyCommand::Add(args) => add(run, args),
+        KeyCommand::List => list(run),
+        KeyCommand::Remove { id } => remove(run, id),
+        KeyCommand::Passwd(args) => passwd(run, args),
+        KeyCommand::Test => test(run),
+    }
+}
+
+fn word(kind: SlotKind) -> &'static str {
+    match kind {
+        SlotKind::KeyFile => "key-file",
+        SlotKind::Password => "password",
+        SlotKind::Recovery => "recovery",
+    }
+}
+
+/// Opens the repository and says which slot did it.
+fn open(run: &Run, need: Need) -> Result<(Opened, SlotId)> {
+    let (store, config) = run.find_existing()?;
+    run.expect_same(&config, need)?;
+    let unlock = secrets::unlock(&run.settings, &config.repository, &run.output)?;
+    let slot = key_store::find(&**store.fetch(), &config.repository, &unlock)
+        .map_err(|error| Failure::from(error).while_trying(format!("open the repository at {}", run.location())))?;
+    run.open_with(store, &config, &unlock, need).map(|opened| (opened, slot.0))
+}
+
+fn notes(run: &Run, args: &NoteArgs) -> SlotNotes {
+    SlotNotes {
+        holder: args.holder.clone().unwrap_or_else(user_name),
+        purpose: args.purpose.clone(),
+        host: args.host.clone().unwrap_or_else(host_name),
+        created: run.clock.now(),
+        expires: args.expires,
+    }
+}
+
+fn add(run: &Run, args: &KeyAddArgs) -> Result<Exit> {
+    if args.role != Role::Owner {
+        return Err(Failure::usage(
+            "keys with fewer rights are not in this version of cairn: every key may do everything",
+            "leave --role out, and give the key to nobody who may not do everything",
+        ));
+    }
+    let (opened, _) = open(run, Need::Write)?;
+    let unlock = match (&args.new_password_file, args.new_password, args.recovery) {
+        (Some(path), ..) => Unlock::Password(secrets::read_password_file(path, &run.output)?),
+        (None, true, _) => Unlock::Password(secrets::ask_new()?),
+        (None, false, true) => Unlock::Recovery(secrets::new_secret(&*run.random)?),
+        (None, false, false) => Unlock::KeyFile(secrets::new_secret(&*run.random)?),
+    };
+    // The secret is durable before the slot that it opens.
+    if let Some(path) = &args.output {
+        secrets::write_new(path, &unlock)?;
+    }
+    let stored = key_store::add(&opened.repository, &NewSlot { unlock: &unlock, notes: &notes(run, &args.notes) });
+    let slot = stored.map_err(|error| {
+        let failure = Failure::from(error).while_trying(format!("add a key to {}", run.named(&opened)));
+        match &args.output {
+            Some(path) => failure.with_hint(format!("the key in {} may open nothing; remove it", path.display())),
+            None => failure,
+        }
+    })?;
+    let file = args.output.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let place = file.as_ref().map(|path| format!(" in {path}")).unwrap_or_default();
+    run.output.text(&format!("{} key {slot} added{place} to {}", word(unlock.kind()), run.named(&opened)))?;
+    run.output.object(&json!({
+        "message_type": "summary", "slot_id": slot.to_string(), "kind": word(unlock.kind()), "file": file,
+        "repository_id": opened.id().to_string(),
+    }))?;
+    Ok(Exit::Done)
+}
+
+fn list(run: &Run) -> Result<Exit> {
+    let (opened, current) = open(run, Need::Read)?;
+    let (mut slots, damaged) = listed(run, &opened)?;
+    slots.sort_by_key(|slot| (slot.notes.as_ref().map(|notes| notes.created).ok(), slot.id));
+    for error in &damaged {
+        run.output.warn(&crate::exit::chain(error));
+    }
+    let mut results = run.output.results();
+    if run.output.is_json() {
+        let rows: Vec<Value> = slots.iter().map(|slot| row(slot, &current)).collect();
+        results.line(&Value::from(rows).to_string())?;
+        results.finish()?;
+        return Ok(if damaged.is_empty() { Exit::Done } else { Exit::Damage });
+    }
+    results
+        .line(&format!("  {:<32}  {:<8}  {:<20}  {:<10}  HOST, HOLDER, PURPOSE", "ID", "KIND", "CREATED", "EXPIRES"))?;
+    for slot in &slots {
+        let mark = if slot.id == current { '*' } else { ' ' };
+        let line = match &slot.notes {
+            Ok(notes) => {
+                let expires = notes.expires.map(values::time_seconds).unwrap_or_default();
+                let texts: Vec<String> = [&notes.host, &notes.holder, &notes.purpose]
+                    .into_iter()
+                    .filter(|text| !text.is_empty())
+                    .map(|text| shown(text.as_bytes()))
+                    .collect();
+                let expires = expires.split('T').next().unwrap_or_default();
+                format!("{:<20}  {expires:<10}  {}", values::time_seconds(notes.created), texts.join(", "))
+            }
+            Err(error) => format!("notes cannot be read: {error}"),
+        };
+        results.line(format!("{mark} {}  {:<8}  {line}", slot.id, word(slot.kind)).trim_end())?;
+    }
+    results.finish()?;
+    Ok(if damaged.is_empty() { Exit::Done } else { Exit::Damage })
+}
+
+fn row(slot: &ListedSlot, current: &SlotId) -> Value {
+    let mut row = json!({"id": slot.id.to_string(), "kind": word(slot.kind), "current": slot.id == *current});
+    match &slot.notes {
+        Ok(notes) => {
+            row["host"] = json!(notes.host);
+            row["holder"] = json!(notes.holder);
+            row["purpose"] = json!(notes.purpose);
+            row["created"] = json!(values::time(notes.created));
+            row["expires"] = json!(notes.expires.map(values::time));
+        }
+        Err(error) => row["error"] = json!(error.to_string()),
+    }
+    row
+}
+
+fn listed(run: &Run, opened: &Opened) -> Result<(Vec<ListedSlot>, Vec<RepositoryError>)> {
+    key_store::list(&opened.repository)
+        .map_err(|error| Failure::from(error).while_trying(format!("list the keys of {}", run.named(opened))))
+}
+
+/// What removes from the store. Only these commands are handed it.
+fn remover(run: &Run, opened: &Opened) -> Result<Arc<dyn Remove>> {
+    opened.store.remove().cloned().ok_or_else(|| {
+        let error = StorageError {
+            operation: "remove from",
+            subject: run.location().to_string(),
+            kind: ErrorKind::ReadOnly,
+            detail: "it can only be read".into(),
+        };
+        error.into()
+    })
+}
+
+fn remove(run: &Run, text: &str) -> Result<Exit> {
+    let (opened, current) = open(run, Need::Write)?;
+    let (slots, _) = listed(run, &opened)?;
+    let fits: Vec<&ListedSlot> = slots.iter().filter(|slot| slot.id.to_string().starts_with(text)).collect();
+    let slot = match fits[..] {
+        [slot] if !text.is_empty() => slot,
+        _ => {
+            let what = if fits.is_empty() {
+                "no key has an id that starts with"
+            } else {
+                "several keys have ids that start with"
+            };
+            return Err(Failure::new(
+                Exit::Failed,
+                "key-slot",
+                format!("{what} {text:?}"),
+                "`cairn key list` shows them",
+            ));
+        }
+    };
+    if slot.id == current {
+        let message = format!("{} is the key in use", slot.id);
+        return Err(Failure::new(
+            Exit::Failed,
+            "key-slot",
+            message,
+            "open the repository with another key to remove this one",
+        ));
+    }
+    key_store::remove(&opened.repository, &*remover(run, &opened)?, &slot.id).map_err(|error| {
+        Failure::from(error).while_trying(format!("remove key {} from {}", slot.id, run.named(&opened)))
+    })?;
+    run.output.text(&format!("{} key {} removed from {}", word(slot.kind), slot.id, run.named(&opened)))?;
+    run.output.object(&json!({
+        "message_type": "summary", "slot_id": slot.id.to_string(), "kind": word(slot.kind),
+        "repository_id": opened.id().to_string(),
+    }))?;
+    run.output.note("whoever has copied the master key with it before can still open the repository");
+    Ok(Exit::Done)
+}
+
+fn passwd(run: &Run, args: &KeyPasswdArgs) -> Result<Exit> {
+    let (opened, current) = open(run, Need::Write)?;
+    let (slots, _) = listed(run, &opened)?;
+    let old = slots.iter().find(|slot| slot.id == current);
+    let Some(old) = old.filter(|slot| slot.kind == SlotKind::Password) else {
+        return Err(Failure::usage(
+            "the repository was not opened with a password, so there is none to replace",
+            "open it with the old password (--password-file), or use `cairn key add --new-password-file`",
+        ));
+    };
+    let password = match &args.new_password_file {
+        Some(path) => secrets::read_password_file(path, &run.output)?,
+        None => secrets::ask_new()?,
+    };
+    let defaults = NoteArgs { host: None, holder: None, purpose: String::new(), expires: None };
+    let kept = old.notes.clone().unwrap_or_else(|_| notes(run, &defaults));
+    let notes = SlotNotes { created: run.clock.now(), ..kept };
+    let unlock = Unlock::Password(password);
+    let store = remover(run, &opened)?;
+    let tried = || format!("replace the password of {}", run.named(&opened));
+    let slot = key_store::add(&opened.repository, &NewSlot { unlock: &unlock, notes: &notes })
+        .map_err(|error| Failure::from(error).while_trying(tried()))?;
+    key_store::remove(&opened.repository, &*store, &current).map_err(|error| {
+        let hint = format!("the new password works; the old one does, too, until `cairn key remove {current}`");
+        Failure::from(error).while_trying(tried()).with_hint(hint)
+    })?;
+    run.output.text(&format!("password of {} replaced: key {slot}", run.named(&opened)))?;
+    run.output.object(&json!({
+        "message_type": "summary", "slot_id": slot.to_string(), "removed_slot_id": current.to_string(),
+        "kind": word(SlotKind::Password), "repository_id": opened.id().to_string(),
+    }))?;
+    Ok(Exit::Done)
+}
+
+fn test(run: &Run) -> Result<Exit> {
+    let (opened, current) = open(run, Need::Read)?;
+    let (slots, _) = listed(run, &opened)?;
+    let kind = slots.iter().find(|slot| slot.id == current).map_or("?", |slot| word(slot.kind));
+    run.output.text(&format!("{kind} key {current} opens {}", run.named(&opened)))?;
+    run.output.object(&json!({
+        "message_type": "summary", "slot_id": current.to_string(), "kind": kind,
+        "repository_id": opened.id().to_string(), "repository": run.location().to_string(),
+    }))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,120 @@
+//! `cairn restore`.
+
+use crate::args::{Overwrite as OverwriteArg, RestoreArgs};
+use crate::commands::snapshots;
+use crate::exit::{Exit, Failure, Result};
+use crate::progress::{Progress, say_list};
+use crate::run::{Need, Opened, Run, host_name};
+use crate::settings::absolute;
+use crate::values;
+use cairn::engine::restore::{self, Overwrite, RestoreOptions, RestoreReport};
+use serde_json::json;
+use std::path::Path;
+
+/// Restores.
+pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
+    let (name, path) = snapshots::split(&args.snapshot)?;
+    let filter = snapshots::filter(&args.filter)?;
+    let options = RestoreOptions {
+        target: absolute(&args.target)?,
+        path,
+        include: args.include.clone(),
+        exclude: args.exclude.clone(),
+        overwrite: match args.overwrite {
+            OverwriteArg::Always => Overwrite::Always,
+            OverwriteArg::IfChanged => Overwrite::IfChanged,
+            OverwriteArg::IfNewer => Overwrite::IfNewer,
+            OverwriteArg::Never => Overwrite::Never,
+        },
+        no_owner: args.no_owner,
+        sparse: args.sparse,
+        verify: args.verify,
+        dry_run: args.dry_run,
+        purpose: args.purpose.clone(),
+        ..RestoreOptions::default()
+    };
+    let opened = run.open(Need::Read)?;
+    let all = snapshots::load(run, &opened)?;
+    let tried =
+        || format!("restore {} of {} to {}", args.snapshot.display(), run.named(&opened), args.target.display());
+    let snapshot = all
+        .resolve(&name, host_name().as_bytes(), &filter)
+        .map_err(|error| Failure::from(error).while_trying(tried()))?;
+
+    let progress = Progress::start(&run.output, &run.state, run.settings.fps);
+    let result = restore::run(&run.context(&opened, progress.sink()), snapshot, &options);
+    let list = progress.finish(&format!("restore-{}-{}", snapshot.id, std::process::id()));
+    let report = result.map_err(|error| {
+        let failure = Failure::from(error).while_trying(tried());
+        let interrupted = failure.exit == Exit::Interrupted;
+        if interrupted {
+            failure.with_hint("what is under its name is whole; run the same command again")
+        } else {
+            failure
+        }
+    })?;
+    let list = list.unwrap_or_else(|failure| {
+        run.output.warn(&failure.message);
+        None
+    });
+    let said = say(run, &opened, &options, &report, list.as_deref());
+    if report.failed > 0 {
+        say_list(&run.output, report.failed, list.as_deref());
+    }
+    match said {
+        Err(failure) if !failure.is_broken_pipe() => Err(failure),
+        _ if report.damaged > 0 => Ok(Exit::Damage),
+        _ if report.failed > 0 => Ok(Exit::Incomplete),
+        _ => Ok(Exit::Done),
+    }
+}
+
+fn say(
+    run: &Run,
+    opened: &Opened,
+    options: &RestoreOptions,
+    report: &RestoreReport,
+    list: Option<&Path>,
+) -> Result<()> {
+    if report.sockets_skipped > 0 {
+        let sockets = values::count(report.sockets_skipped, "socket was", "sockets were");
+        run.output.note(&format!("{sockets} not restored: programs make their own"));
+    }
+    run.output.object(&json!({
+        "message_type": "summary",
+        "snapshot_id": report.snapshot.to_string(),
+        "files_restored": report.files_restored,
+        "files_unchanged": report.files_unchanged,
+        "files_failed": report.failed,
+        "bytes_restored": report.bytes_restored,
+        "total_duration_s": report.duration.as_secs_f64(),
+        "dirs_restored": report.directories,
+        "others_restored": report.others,
+        "hard_links": report.hard_links,
+        "sockets_skipped": report.sockets_skipped,
+        "files_verified": report.files_verified,
+        "files_damaged": report.damaged,
+        "warnings": report.warnings,
+        "owners_not_set": report.owners_not_set,
+        "dry_run": options.dry_run,
+        "repository_id": opened.id().to_string(),
+        "repository": run.location().to_string(),
+        "target": options.target.to_string_lossy(),
+        "failed_list": list.map(Path::to_string_lossy),
+    }))?;
+    let verb = if options.dry_run { "would be restored" } else { "restored" };
+    let verified = if options.verify { format!(", {} verified", report.files_verified) } else { String::new() };
+    let separator = if run.output.is_terminal() { "\n  " } else { "; " };
+    run.output.text(&format!(
+        "snapshot {} {verb} to {}: {} ({} unchanged, {} failed{verified}), {}{separator}{} in {}{separator}{}",
+        report.snapshot.short(),
+        options.target.display(),
+        values::count(report.files_restored, "file", "files"),
+        report.files_unchanged,
+        report.failed,
+        values::count(report.directories, "directory", "directories"),
+        values::size(report.bytes_restored),
+        values::duration(report.duration),
+        run.named(opened),
+    ))
+}
