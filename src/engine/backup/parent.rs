@@ -17,8 +17,11 @@ use crate::repository::view::View;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-/// What changed this shortly before reading began may have changed again within the clock's granularity.
-const RACY: Duration = Duration::from_secs(2);
+/// What changed this shortly before reading began may have changed again without its time showing it: within the tick of a
+/// kernel that keeps fractions of seconds …
+const RACY_FINE: Duration = Duration::from_millis(100);
+/// … or of a file system that keeps whole seconds or two.
+const RACY_COARSE: Duration = Duration::from_secs(2);
 
 /// One parent.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +30,8 @@ pub(super) struct Parent {
     pub(super) tree: TreeId,
     /// Whether it is a snapshot, and not a checkpoint.
     pub(super) is_snapshot: bool,
-    /// Entries with times from here on are read again.
-    racy_from: Timestamp,
+    /// When reading began.
+    started: Timestamp,
     /// Files and bytes it has.
     pub(super) totals: (u64, u64),
 }
@@ -53,7 +56,7 @@ pub(super) fn choose(view: &View, host: &HostKey, options: &BackupOptions) -> Re
             session: *id,
             tree: stored.cell.references.tree,
             is_snapshot: stored.is_snapshot(),
-            racy_from: entries.started.saturating_sub(RACY),
+            started: entries.started,
             totals: (entries.statistics.total_files, entries.statistics.total_bytes),
         })
     };
@@ -165,10 +168,12 @@ pub(super) fn compare(stat: &Stat, node: &Node, parent: &Parent, options: &Backu
     let ctime_same = stat.ctime == metadata.ctime;
     // The kernel sets the inode's change time with every change; a content time can be anything, the future included.
     let newest_change = if options.ignore_ctime { stat.mtime } else { stat.ctime };
+    let coarse = newest_change.nanoseconds.is_multiple_of(1_000_000);
+    let racy_from = parent.started.saturating_sub(if coarse { RACY_COARSE } else { RACY_FINE });
     if stat.mtime != metadata.mtime
         || !(ctime_same || options.ignore_ctime)
         || !(stat.inode == metadata.inode || options.ignore_inode)
-        || newest_change >= parent.racy_from
+        || newest_change >= racy_from
     {
         return Reuse::Nothing;
     }

@@ -12,6 +12,9 @@ use crate::id::{ChunkId, TreeId};
 use crate::progress::{Event, EventSink};
 use crate::repository::RepositoryError;
 
+/// Content up to this many bytes goes into the tree. More would fit, but a tree is written again whenever anything in its
+/// directory changes: with 512 bytes, a version of 100,000 small files of which 1 % changed took a third more.
+const INLINE_LEN: usize = 64;
 /// How often a file that changes under our eyes is read before it is kept as it came.
 const ATTEMPTS: u32 = 3;
 /// A list of chunks ends after at least this many …
@@ -21,7 +24,7 @@ const LIST_MASK: u8 = 3;
 /// … or here.
 const LIST_MAX: usize = 4096;
 
-const _: () = assert!(LIST_MIN < LIST_MAX && LIST_MAX <= LIST_CHUNKS_MAX);
+const _: () = assert!(LIST_MIN < LIST_MAX && LIST_MAX <= LIST_CHUNKS_MAX && INLINE_LEN <= INLINE_MAX);
 
 /// What was read of a file.
 #[derive(Debug)]
@@ -165,7 +168,7 @@ impl Scanner {
 
     fn whole(&mut self, len: usize, cx: ScanContext<'_>) -> Result<Body> {
         let bytes = &self.buffer[..len];
-        if len <= INLINE_MAX {
+        if len <= INLINE_LEN {
             return Ok(Body::Inline(bytes.to_vec()));
         }
         if self.small.len() + len > SMALL_GROUP_LEN {
