@@ -1,6 +1,6 @@
 //! Crashes and failures at every operation of the store: what was committed stays whole, and the same command run again
 //! succeeds.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests say what they covered")]
 
 mod support;
 
@@ -90,7 +90,7 @@ fn init_can_be_cut_anywhere_and_repeated() {
         }
         tried += 1;
     }
-    println!("init: {operations} operations, {tried} plans");
+    println!("counts: crash and failure, init: {operations} operations, {tried} plans");
 }
 
 #[test]
@@ -132,9 +132,9 @@ fn backup_can_be_cut_anywhere_and_repeated() {
             expect_whole(&storage, &all);
             tried += 1;
         }
-        println!("backup: {operations} operations");
+        println!("counts: crash and failure, backup: {operations} operations");
     }
-    println!("backup: {tried} plans, {adopted} packs adopted");
+    println!("counts: crash and failure, backup: {tried} plans, {adopted} packs adopted");
     assert!(adopted > 0, "no plan left anything to adopt: the test would not notice if adoption did not work");
 }
 
@@ -164,5 +164,5 @@ fn a_lost_object_is_noticed() {
         assert!(!is_whole || !name.as_str().starts_with("d/") || name.as_str().contains("/snapshots/"), "{name}");
         noticed += u32::from(!is_whole);
     }
-    println!("{noticed} of {} lost objects noticed", whole.len());
+    println!("counts: {noticed} of {} lost objects noticed", whole.len());
 }

@@ -1,5 +1,5 @@
 //! Round trips: what comes back is what went in, by a comparer that knows nothing of cairn.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests say what they covered")]
 
 mod support;
 

@@ -79,6 +79,7 @@ fn pure_layers_are_pure() {
 #[test]
 fn reserved_paths_stay_where_they_belong() {
     each(&all(), |file| words::reserved(file, words::RESERVED));
+    each(&all(), words::tests_in_product);
 }
 
 #[test]

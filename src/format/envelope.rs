@@ -237,5 +237,4 @@ pub fn open(bytes: &[u8], kind: ObjectKind, place: &Place, keys: &[&RecipientKey
 }
 
 #[cfg(test)]
-#[path = "envelope_tests.rs"]
 mod tests;

@@ -1,10 +1,11 @@
 //! Putting recorded metadata on a restored inode. The order matters:
 //!
-//! 1. inherited access lists go (the target's parent may have left some), and `user.` attributes are set, while we still
-//!    own the inode and may write to it;
-//! 2. owner; 3. mode, because a change of owner clears setuid and setgid;
-//! 4. other attributes, because an access list refines the mode, and a change of owner clears `security.capability`, which
-//!    is therefore the last of them;
+//! 1. inherited access lists go (the target's parent may have left some), and `user.` attributes are set, while we
+//!    still own the inode and may write to it;
+//! 2. owner;
+//! 3. mode, because a change of owner clears setuid and setgid;
+//! 4. other attributes, because an access list refines the mode, and a change of owner clears `security.capability`,
+//!    which is therefore the last of them;
 //! 5. times.
 //!
 //! Nothing here fails the restore: what could not be set is returned.
@@ -31,7 +32,8 @@ pub enum Ownership {
     /// The recorded numbers'.
     #[default]
     ById,
-    /// Those of the users and groups of this host with the recorded names; the recorded numbers where there is no such name.
+    /// Those of the users and groups of this host with the recorded names; the recorded numbers where there is no such
+    /// name.
     ByName(Arc<LocalIds>),
     /// Of whoever restores.
     Ignore,
@@ -99,6 +101,7 @@ pub(super) fn apply(
     path: &[u8],
 ) -> Vec<Warning> {
     let mut step = Applying { inode, kind, metadata, path, warnings: Vec::new() };
+    step.remove_inherited();
     step.set_xattrs(Class::User);
     let wanted = match &options.ownership {
         Ownership::Ignore => None,

@@ -12,6 +12,7 @@
 
 use super::error::Result;
 use crate::object::{Encoded, ObjectName};
+use std::any::Any;
 use std::fmt;
 
 /// An object seen in a listing.
@@ -64,12 +65,13 @@ pub trait Fetch: Send + Sync + fmt::Debug {
 pub struct Staged {
     name: ObjectName,
     len: u64,
-    pub(in crate::storage) body: super::StagedBody,
+    /// What the store keeps of it; each store knows its own.
+    pub(in crate::storage) body: Box<dyn Any + Send>,
 }
 
 impl Staged {
-    pub(in crate::storage) fn new(name: ObjectName, len: u64, body: super::StagedBody) -> Self {
-        Self { name, len, body }
+    pub(in crate::storage) fn new(name: ObjectName, len: u64, body: impl Any + Send) -> Self {
+        Self { name, len, body: Box::new(body) }
     }
 
     /// The name it will have.

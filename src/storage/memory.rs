@@ -1,7 +1,6 @@
 //! A store in memory, for tests and examples: the same contract, nothing durable beyond the process.
 
 use crate::object::{Encoded, ObjectName};
-use crate::storage::StagedBody;
 use crate::storage::contract::{Fetch, Listed, Publish, Published, Remove, Stage, Staged};
 use crate::storage::error::{ErrorKind, Result, StorageError};
 use std::collections::BTreeMap;
@@ -107,7 +106,7 @@ impl Stage for MemoryStage {
             let detail = format!("{} bytes were appended, {len} were meant to be", self.0.len());
             return Err(StorageError::new("stage", &name, ErrorKind::Truncated, detail));
         }
-        Ok(Staged::new(name, len, StagedBody::Bytes(self.0)))
+        Ok(Staged::new(name, len, self.0))
     }
 }
 
@@ -121,13 +120,13 @@ impl Publish for MemoryStorage {
         let mut published = Vec::with_capacity(staged.len());
         for item in staged {
             let name = item.name().clone();
-            let StagedBody::Bytes(bytes) = item.body else {
+            let Ok(bytes) = item.body.downcast::<Vec<u8>>() else {
                 return Err(StorageError::new("publish", &name, ErrorKind::Other, "it was staged in another store"));
             };
             // Locked for each: as in any other store, the objects of a batch become visible one after the other.
             published.push(match self.lock().entry(name) {
                 Entry::Vacant(place) => {
-                    place.insert(bytes);
+                    place.insert(*bytes);
                     Published::Created
                 }
                 Entry::Occupied(_) => Published::Existed,

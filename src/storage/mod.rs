@@ -16,12 +16,3 @@ pub use error::{ErrorKind, StorageError};
 pub use local::LocalStorage;
 pub use location::{Location, LocationError};
 pub use memory::MemoryStorage;
-
-/// What a store keeps of an object between staging and publishing.
-#[derive(Debug)]
-pub(in crate::storage) enum StagedBody {
-    /// In memory.
-    Bytes(Vec<u8>),
-    /// In a temporary file of a local store.
-    File(local::TempFile),
-}

@@ -1,7 +1,7 @@
 //! What the integration tests share: a repository in memory, stores that fail on purpose, trees made from a seed, and a
 //! comparer that knows nothing of cairn.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses its part")]
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "tests: output and settings")]
 
 pub mod compare;
 pub mod fault;

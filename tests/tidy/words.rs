@@ -1,7 +1,7 @@
 //! Rules about words: what a pure layer may not say, what only one place may say, what nobody may leave behind.
 
 use super::layers::Layer;
-use super::source::{File, find, names, tokens};
+use super::source::{File, Token, find, names, tokens};
 
 /// Most lines a file may have.
 pub(crate) const LINES_MAX: usize = 500;
@@ -38,9 +38,9 @@ pub(crate) fn impure(file: &File, layers: &[Layer]) -> Vec<String> {
     found
 }
 
-/// Reserved paths named elsewhere. A renaming import would get around the rule, so it is refused too.
+/// Reserved paths named elsewhere, unit tests excepted. A renaming import would get around the rule, so it is refused too.
 pub(crate) fn reserved(file: &File, rules: &[(&str, &[&str], &str)]) -> Vec<String> {
-    let tokens = file.tokens();
+    let tokens = if file.path.ends_with("/tests.rs") { Vec::new() } else { without_tests(file.tokens()) };
     let mut found = Vec::new();
     for (path, folders, reason) in rules {
         if !file.path.starts_with("src/") || folders.iter().any(|folder| file.path.starts_with(folder)) {
@@ -51,6 +51,38 @@ pub(crate) fn reserved(file: &File, rules: &[(&str, &[&str], &str)]) -> Vec<Stri
             for hit in find(&tokens, pattern) {
                 found.push(line(file, tokens[hit].line, &format!("`{}`: {reason}", pattern.replace(' ', ""))));
             }
+        }
+    }
+    found
+}
+
+/// What stands before `mod tests {`, which is the last thing in a file.
+fn without_tests(mut tokens: Vec<Token<'_>>) -> Vec<Token<'_>> {
+    if let Some(start) = find(&tokens, "mod tests {").first() {
+        tokens.truncate(*start);
+    }
+    tokens
+}
+
+/// Modules called `tests` that are compiled into the product too, and so would be excepted from rules without reason.
+pub(crate) fn tests_in_product(file: &File) -> Vec<String> {
+    let tokens = file.tokens();
+    let mut found = Vec::new();
+    for hit in find(&tokens, "mod tests") {
+        let before = tokens[..hit].iter().rposition(|token| [";", "{", "}"].contains(&token.text));
+        let attributes = &tokens[before.map_or(0, |at| at + 1)..hit];
+        if file.path.starts_with("src/") && find(attributes, "cfg ( test )").is_empty() {
+            found.push(line(file, tokens[hit].line, "`mod tests` without `#[cfg(test)]`"));
+        }
+    }
+    for hit in find(&tokens, "mod tests {") {
+        let mut depth = 0;
+        let end = tokens[hit..].iter().position(|token| {
+            depth += i32::from(token.text == "{") - i32::from(token.text == "}");
+            depth == 0 && token.text == "}"
+        });
+        if file.path.starts_with("src/") && end.is_some_and(|end| hit + end + 1 < tokens.len()) {
+            found.push(line(file, tokens[hit].line, "`mod tests` is not the last thing in the file"));
         }
     }
     found
@@ -136,7 +168,20 @@ mod tests {
         assert_eq!(hits("src/storage/a.rs", "put(Encoded::new(&plain))"), 1);
         assert_eq!(hits("src/storage/a.rs", "use crate::object::Encoded as E;"), 1);
         assert_eq!(hits("src/format/a.rs", "Encoded::new(&sealed)"), 0);
+        assert_eq!(hits("src/storage/tests.rs", "Encoded::new(b\"x\")"), 0);
+        assert_eq!(hits("src/storage/a.rs", "#[cfg(test)] mod tests { Encoded::new(b\"x\") }"), 0);
+        assert_eq!(hits("src/storage/a.rs", "fn f() { Encoded::new(x) } #[cfg(test)] mod tests { }"), 1);
         assert_eq!(hits("tests/a.rs", "Encoded::new(b\"x\")"), 0);
+    }
+
+    #[test]
+    fn tests_that_are_not_only_tests_are_found() {
+        let hits = |text| tests_in_product(&File::new("src/a.rs", text)).len();
+        assert_eq!(hits("use a;\n#[cfg(test)]\n#[expect(x, reason = \"y\")]\nmod tests { fn f() {} }"), 0);
+        assert_eq!(hits("#[cfg(test)]\nmod tests;"), 0);
+        assert_eq!(hits("#[cfg(test)] use a;\nmod tests { }"), 1);
+        assert_eq!(hits("mod tests;"), 1);
+        assert_eq!(hits("#[cfg(test)]\nmod tests { fn f() { } }\nfn product() {}"), 1);
     }
 
     #[test]

@@ -3,11 +3,13 @@
 mod dir;
 mod options;
 mod parent;
+mod queue;
 mod run;
 mod scan;
 mod selection;
 mod store;
 mod tally;
+mod task;
 mod walk;
 mod workers;
 

@@ -6,12 +6,13 @@
 use crate::engine::backup::dir::Dir;
 use crate::engine::backup::options::{BackupOptions, BackupReport};
 use crate::engine::backup::parent::{self, Parent};
+use crate::engine::backup::queue::SealQueue;
 use crate::engine::backup::scan::{ScanContext, Scanner};
 use crate::engine::backup::selection::Selection;
 use crate::engine::backup::store::{Coder, Store};
 use crate::engine::backup::tally::Tally;
 use crate::engine::backup::walk::{WalkContext, Walker};
-use crate::engine::backup::workers::{self, SealQueue, WorkContext};
+use crate::engine::backup::workers::{self, WorkContext};
 use crate::engine::context::{Context, EngineError, Result};
 use crate::format::cell::{CellEntries, Failure, Outcome, Statistics};
 use crate::format::pack::PackKind;
@@ -106,6 +107,16 @@ fn sum(earlier: &Statistics, mut pass: Statistics) -> Statistics {
     pass
 }
 
+/// What a worker takes with its share of the queues, and what everything else takes.
+const WORKER_BYTES: u64 = 16 << 20;
+const BASE_BYTES: u64 = 32 << 20;
+
+/// As many workers as there is memory for, but one at least (none if none were asked for).
+fn workers(cx: &Context) -> usize {
+    let affordable = cx.memory_bytes.saturating_sub(BASE_BYTES) / WORKER_BYTES;
+    cx.workers.min(usize::try_from(affordable).unwrap_or(usize::MAX).max(1))
+}
+
 fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes, selection: &Selection) -> Result<Pass> {
     let repository = &cx.repository;
     let mut session =
@@ -136,7 +147,7 @@ fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes, selection: &
     let store =
         Store::new(Arc::clone(repository), claims, writer(PackKind::Data), writer(PackKind::Meta), options.dry_run)?;
     let reader = PackReader::new(Arc::clone(repository), known);
-    let (chunker, tally, queue) = (repository.chunker(), Tally::default(), SealQueue::new(cx.workers));
+    let (chunker, tally, queue) = (repository.chunker(), Tally::default(), SealQueue::new(workers(cx)));
     let started = cx.clock.now();
 
     let scan = ScanContext { chunker: &chunker, store: &store, seals: &queue, sink: &*cx.sink };

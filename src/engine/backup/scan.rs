@@ -1,8 +1,8 @@
 //! Reading one file: content into chunks, and a file that changes meanwhile noticed.
 
 use crate::chunker::Chunker;
+use crate::engine::backup::queue::SealQueue;
 use crate::engine::backup::store::{Coder, Group, LARGE_GROUP_LEN, SMALL_GROUP_LEN, Store};
-use crate::engine::backup::workers::SealQueue;
 use crate::engine::context::Result;
 use crate::format::node::{Body, INLINE_MAX};
 use crate::format::tree::{FILE_LISTS_MAX, LIST_CHUNKS_MAX, encode_list};

@@ -1,10 +1,8 @@
 //! Counting, and turning what was read into nodes.
 
-use crate::engine::backup::scan::Scanned;
-use crate::engine::backup::workers::FileTask;
 use crate::engine::context::chain;
 use crate::format::cell::{CELL_FAILURES_MAX, CELL_TEXT_MAX, Failure, Statistics};
-use crate::format::node::{Content, Metadata, Node, Xattr};
+use crate::format::node::{Metadata, Xattr};
 use crate::fs::{FileKind, FsError, Owners, Stat, Xattrs, metadata};
 use crate::progress::{Event, EventSink};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -81,29 +79,5 @@ impl Tally {
             return Vec::new();
         }
         read.xattrs
-    }
-
-    /// The node of a file that was read.
-    pub(super) fn scanned(&self, task: &FileTask, scanned: Scanned, sink: &dyn EventSink) -> Node {
-        let Scanned { stat, xattrs, size, inconsistent, body } = scanned;
-        let xattrs = self.keep(|| task.dir.source.path_of(&task.name), xattrs, sink);
-        if inconsistent {
-            let path = task.dir.source.path_of(&task.name);
-            sink.event(&Event::Warning { path: &path, message: "kept changing while it was read; kept as it came" });
-        }
-        self.count(|s| {
-            if task.known {
-                s.files_changed += 1;
-            } else {
-                s.files_new += 1;
-            }
-            s.inconsistent += u64::from(inconsistent);
-            s.data_read_bytes += size;
-            s.total_files += 1;
-            s.total_bytes += size;
-        });
-        sink.event(&Event::EntryDone { size, unchanged: false });
-        let content = Content::File { size, sparse: stat.is_sparse(), inconsistent, body };
-        Node { name: task.name.clone(), metadata: self.metadata(&stat, xattrs), content }
     }
 }

@@ -5,168 +5,14 @@
 //! room, and otherwise seals them itself, so one file keeps every core busy and nothing queues without bound. With no
 //! workers everything happens at once, in the caller, in one order.
 
-use crate::engine::backup::dir::Dir;
-use crate::engine::backup::scan::{ScanContext, ScanError, Scanner};
-use crate::engine::backup::store::{Coder, Group, LARGE_GROUP_LEN, Store};
+use crate::engine::backup::queue::{Job, SealQueue};
+use crate::engine::backup::scan::{ScanContext, ScanError, Scanned, Scanner};
+use crate::engine::backup::store::Store;
 use crate::engine::backup::tally::Tally;
+use crate::engine::backup::task::{Batch, FileTask};
 use crate::engine::context::{EngineError, Result};
-use crate::fs::Stat;
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-
-/// Files of one batch at most.
-pub(super) const BATCH_FILES_MAX: usize = 256;
-/// Directories of one batch at most; each is held open until its files are read.
-pub(super) const BATCH_DIRS_MAX: usize = 64;
-/// Bytes of one batch at most, but for a single larger file.
-pub(super) const BATCH_BYTES_MAX: u64 = LARGE_GROUP_LEN as u64;
-/// Batches that may wait, for each worker.
-const BATCHES_PER_WORKER: usize = 4;
-/// Groups that may wait, for each worker; each holds up to [`LARGE_GROUP_LEN`] bytes.
-const SEALS_PER_WORKER: usize = 2;
-
-/// A file to be read.
-#[derive(Debug)]
-pub(super) struct FileTask {
-    pub(super) dir: Arc<Dir>,
-    pub(super) slot: usize,
-    pub(super) name: Vec<u8>,
-    pub(super) stat: Stat,
-    /// Whether the parent had a file there.
-    pub(super) known: bool,
-}
-
-/// Files to be read one after the other.
-pub(super) type Batch = Vec<FileTask>;
-
-#[derive(Debug, Default)]
-struct State {
-    batches: VecDeque<Batch>,
-    seals: VecDeque<Group>,
-    spare: Vec<Group>,
-    busy: usize,
-    closed: bool,
-    error: Option<EngineError>,
-    failed: bool,
-}
-
-/// Work that waits for a worker.
-#[derive(Debug)]
-pub(super) struct SealQueue {
-    state: Mutex<State>,
-    /// Something to do, or the end.
-    work: Condvar,
-    /// Room for another batch.
-    room: Condvar,
-    workers: usize,
-}
-
-enum Job {
-    Batch(Batch),
-    Seal(Group),
-}
-
-impl SealQueue {
-    pub(super) fn new(workers: usize) -> Self {
-        Self { state: Mutex::default(), work: Condvar::new(), room: Condvar::new(), workers }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hands a group over, or seals it here when there is no room. It is empty afterwards.
-    pub(super) fn seal(&self, group: &mut Group, coder: &mut Coder, store: &Store) -> Result<()> {
-        if group.is_empty() {
-            return Ok(());
-        }
-        if self.workers > 1 {
-            let mut state = self.lock();
-            if state.seals.len() < self.workers * SEALS_PER_WORKER {
-                let spare = state.spare.pop().unwrap_or_default();
-                state.seals.push_back(std::mem::replace(group, spare));
-                drop(state);
-                self.work.notify_one();
-                return Ok(());
-            }
-        }
-        store.seal(group, coder)
-    }
-
-    /// Queues a batch; waits while too many are queued.
-    ///
-    /// # Errors
-    /// [`EngineError::Worker`] when a worker failed; its own error comes from [`SealQueue::take_error`].
-    fn push(&self, batch: Batch) -> Result<()> {
-        let mut state = self.lock();
-        while state.batches.len() >= self.workers * BATCHES_PER_WORKER && !state.failed {
-            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        if state.failed {
-            return Err(EngineError::Worker("failed"));
-        }
-        state.batches.push_back(batch);
-        drop(state);
-        self.work.notify_one();
-        Ok(())
-    }
-
-    fn next(&self) -> Option<Job> {
-        let mut state = self.lock();
-        loop {
-            if state.failed {
-                return None;
-            }
-            let job = match state.seals.pop_front() {
-                Some(group) => Some(Job::Seal(group)),
-                None => state.batches.pop_front().map(Job::Batch),
-            };
-            if let Some(job) = job {
-                state.busy += 1;
-                drop(state);
-                self.room.notify_one();
-                return Some(job);
-            }
-            // Only a busy worker can still hand over groups.
-            if state.closed && state.busy == 0 {
-                drop(state);
-                self.work.notify_all();
-                return None;
-            }
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn done(&self, spare: Option<Group>) {
-        let mut state = self.lock();
-        state.busy -= 1;
-        state.spare.extend(spare);
-        let last = state.closed && state.busy == 0;
-        drop(state);
-        if last {
-            self.work.notify_all();
-        }
-    }
-
-    fn fail(&self, error: EngineError) {
-        let mut state = self.lock();
-        state.failed = true;
-        state.error.get_or_insert(error);
-        drop(state);
-        self.work.notify_all();
-        self.room.notify_all();
-    }
-
-    fn close(&self) {
-        self.lock().closed = true;
-        self.work.notify_all();
-    }
-
-    /// Drops batches that nobody has begun, so that the rest ends soon.
-    fn discard(&self) {
-        self.lock().batches.clear();
-    }
-}
+use crate::format::node::{Content, Node};
+use crate::progress::{Event, EventSink};
 
 /// What a worker needs from the run.
 #[derive(Debug, Clone, Copy)]
@@ -175,11 +21,35 @@ pub(super) struct WorkContext<'a> {
     pub(super) tally: &'a Tally,
 }
 
+/// The node of a file that was read.
+fn node_of(task: &FileTask, scanned: Scanned, tally: &Tally, sink: &dyn EventSink) -> Node {
+    let Scanned { stat, xattrs, size, inconsistent, body } = scanned;
+    let xattrs = tally.keep(|| task.dir.source.path_of(&task.name), xattrs, sink);
+    if inconsistent {
+        let path = task.dir.source.path_of(&task.name);
+        sink.event(&Event::Warning { path: &path, message: "kept changing while it was read; kept as it came" });
+    }
+    tally.count(|s| {
+        if task.known {
+            s.files_changed += 1;
+        } else {
+            s.files_new += 1;
+        }
+        s.inconsistent += u64::from(inconsistent);
+        s.data_read_bytes += size;
+        s.total_files += 1;
+        s.total_bytes += size;
+    });
+    sink.event(&Event::EntryDone { size, unchanged: false });
+    let content = Content::File { size, sparse: stat.is_sparse(), inconsistent, body };
+    Node { name: task.name.clone(), metadata: tally.metadata(&stat, xattrs), content }
+}
+
 fn run_batch(batch: Batch, scanner: &mut Scanner, cx: WorkContext<'_>) -> Result<()> {
     for task in batch {
         let scanned = scanner.scan(&task.dir.source, &task.name, &task.stat, cx.scan);
         let node = match scanned {
-            Ok(scanned) => Some(cx.tally.scanned(&task, scanned, cx.scan.sink)),
+            Ok(scanned) => Some(node_of(&task, scanned, cx.tally, cx.scan.sink)),
             Err(ScanError::File(error)) => {
                 cx.tally.lost(&task.dir.source.path_of(&task.name), &error, cx.scan.sink);
                 None
@@ -242,7 +112,7 @@ pub(super) fn run(
     scanner: impl Fn() -> Result<Scanner>,
     walk: impl FnOnce(&mut Executor<'_>) -> Result<()>,
 ) -> Result<()> {
-    if queue.workers == 0 {
+    if queue.workers() == 0 {
         let mut executor = Executor::Inline(Box::new(scanner()?), cx);
         let walked = walk(&mut executor);
         if let Executor::Inline(scanner, cx) = &mut executor {
@@ -250,7 +120,7 @@ pub(super) fn run(
         }
         return walked;
     }
-    let scanners = (0..queue.workers).map(|_| scanner()).collect::<Result<Vec<_>>>()?;
+    let scanners = (0..queue.workers()).map(|_| scanner()).collect::<Result<Vec<_>>>()?;
     let walked = std::thread::scope(|scope| {
         for scanner in scanners {
             let spawned =
@@ -266,7 +136,7 @@ pub(super) fn run(
         queue.close();
         walked
     });
-    match queue.lock().error.take() {
+    match queue.take_error() {
         Some(error) => Err(error),
         None => walked,
     }

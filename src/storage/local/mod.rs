@@ -30,10 +30,9 @@ mod root;
 mod sys;
 mod temp;
 
-pub(in crate::storage) use temp::TempFile;
+use temp::TempFile;
 
 use crate::object::ObjectName;
-use crate::storage::StagedBody;
 use crate::storage::contract::{Fetch, Listed, Publish, Published, Remove, Stage, Staged};
 use crate::storage::error::{ErrorKind, Result, StorageError};
 use root::Root;
@@ -49,6 +48,8 @@ use std::time::Duration;
 
 /// How often a name that was taken and is gone again is tried.
 const TRIES: usize = 8;
+
+const LIST: &str = "list";
 
 /// A store in a directory. Clones are the same store.
 #[derive(Clone)]
@@ -92,6 +93,48 @@ impl LocalStorage {
     /// `StoreMissing`, or what the system says.
     pub fn clean_tmp(&self, older_than: Duration) -> Result<u64> {
         temp::clean(&self.root, older_than)
+    }
+
+    /// The error of a failed listing. A directory that was there and is not is no reason for a shorter list.
+    fn list_failed(&self, dir: &str, errno: Errno) -> StorageError {
+        if errno != Errno::NOENT {
+            return StorageError::io(LIST, dir, &errno.into());
+        }
+        self.root.check_alive(LIST).err().unwrap_or_else(|| StorageError {
+            operation: LIST,
+            subject: dir.to_owned(),
+            kind: ErrorKind::Transient,
+            detail: "the directory vanished while it was listed".to_owned(),
+        })
+    }
+
+    /// Adds the objects of one open directory to `found` and its directories to `pending`.
+    fn list_dir(&self, dir: &str, fd: &OwnedFd, pending: &mut Vec<String>, found: &mut Vec<Listed>) -> Result<()> {
+        let failed = |errno| self.list_failed(dir, errno);
+        for entry in Dir::read_from(fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Ok(part) = entry.file_name().to_str() else { continue };
+            let Ok(name) = ObjectName::new(format!("{dir}/{part}")) else { continue };
+            if entry.file_type() == FileType::Directory {
+                pending.push(name.as_str().to_owned());
+                continue;
+            }
+            let stat = match statat(fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                // Removed since: it did not exist throughout the listing.
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(failed(errno)),
+            };
+            // Some file systems do not say the type in the directory.
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                pending.push(name.as_str().to_owned());
+            } else {
+                let size = root::file_len(LIST, &name, &stat)?;
+                found.push(Listed { name, size });
+            }
+        }
+        // Reading a directory that was removed just ends.
+        if fstat(fd).map_err(failed)?.st_nlink == 0 { Err(failed(Errno::NOENT)) } else { Ok(()) }
     }
 
     fn publish_one(&self, name: &ObjectName, temp: TempFile, parent: &OwnedFd) -> Result<Published> {
@@ -168,54 +211,13 @@ impl Fetch for LocalStorage {
     }
 
     fn list(&self, prefix: &ObjectName) -> Result<Vec<Listed>> {
-        const LIST: &str = "list";
-        let gone = |dir: &str| {
-            self.root.check_alive(LIST).err().unwrap_or_else(|| StorageError {
-                operation: LIST,
-                subject: dir.to_owned(),
-                kind: ErrorKind::Transient,
-                detail: "the directory vanished while it was listed".to_owned(),
-            })
-        };
         let mut found = Vec::new();
         let mut pending = vec![prefix.as_str().to_owned()];
         while let Some(dir) = pending.pop() {
-            let failed = |errno: Errno| match errno {
-                Errno::NOENT => gone(&dir),
-                errno => StorageError::io(LIST, dir.as_str(), &errno.into()),
-            };
-            let fd = match self.root.open_dir(&dir) {
-                Err(Errno::NOENT) if dir == prefix.as_str() => {
-                    self.root.check_alive(LIST)?;
-                    return Ok(found);
-                }
-                opened => opened.map_err(failed)?,
-            };
-            for entry in Dir::read_from(&fd).map_err(failed)? {
-                let entry = entry.map_err(failed)?;
-                let Ok(part) = entry.file_name().to_str() else { continue };
-                let Ok(name) = ObjectName::new(format!("{dir}/{part}")) else { continue };
-                if entry.file_type() == FileType::Directory {
-                    pending.push(name.as_str().to_owned());
-                    continue;
-                }
-                let stat = match statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(stat) => stat,
-                    // Removed since: it did not exist throughout the listing.
-                    Err(Errno::NOENT) => continue,
-                    Err(errno) => return Err(failed(errno)),
-                };
-                // Some file systems do not say the type in the directory.
-                if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                    pending.push(name.as_str().to_owned());
-                } else {
-                    let size = root::file_len(LIST, &name, &stat)?;
-                    found.push(Listed { name, size });
-                }
-            }
-            // Reading a directory that was removed just ends.
-            if fstat(&fd).map_err(failed)?.st_nlink == 0 {
-                return Err(gone(&dir));
+            match self.root.open_dir(&dir) {
+                Ok(fd) => self.list_dir(&dir, &fd, &mut pending, &mut found)?,
+                Err(Errno::NOENT) if dir == prefix.as_str() => self.root.check_alive(LIST)?,
+                Err(errno) => return Err(self.list_failed(&dir, errno)),
             }
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -236,8 +238,8 @@ impl Publish for LocalStorage {
         let mut batch = Vec::with_capacity(staged.len());
         for item in staged {
             let name = item.name().clone();
-            match item.body {
-                StagedBody::File(temp) if temp.belongs_to(&self.root) => batch.push((name, temp)),
+            match item.body.downcast::<TempFile>() {
+                Ok(temp) if temp.belongs_to(&self.root) => batch.push((name, *temp)),
                 _ => {
                     let detail = "it was staged in another store";
                     return Err(StorageError::new(PUBLISH, &name, ErrorKind::Other, detail));

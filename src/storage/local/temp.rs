@@ -7,7 +7,6 @@
 use super::root::Root;
 use super::sys;
 use crate::object::{Encoded, ObjectName};
-use crate::storage::StagedBody;
 use crate::storage::contract::{Stage, Staged};
 use crate::storage::error::{ErrorKind, Result, StorageError};
 use rustix::fd::OwnedFd;
@@ -138,7 +137,7 @@ impl Stage for LocalStage {
         }
         // Nobody has a reason to write to it from here on. Where modes cannot be set, that is no reason to give up.
         let _ = fchmod(&self.temp.file, Mode::RUSR);
-        Ok(Staged::new(name, len, StagedBody::File(self.temp)))
+        Ok(Staged::new(name, len, self.temp))
     }
 }
 

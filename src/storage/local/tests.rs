@@ -267,6 +267,21 @@ fn a_missing_store_is_not_an_empty_one() {
 }
 
 #[test]
+fn a_directory_that_vanishes_while_it_is_listed_is_an_error() {
+    let (_dir, store) = store();
+    fs::create_dir_all(store.path().join("d/x")).unwrap();
+    let fd = store.root.open_dir("d/x").unwrap();
+    let (mut pending, mut found) = (Vec::new(), Vec::new());
+    store.list_dir("d/x", &fd, &mut pending, &mut found).unwrap();
+    fs::remove_dir(store.path().join("d/x")).unwrap();
+    let error = store.list_dir("d/x", &fd, &mut pending, &mut found).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient, "{error}");
+    fs::remove_dir_all(store.path()).unwrap();
+    let error = store.list_dir("d/x", &fd, &mut pending, &mut found).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::StoreMissing, "{error}");
+}
+
+#[test]
 fn what_was_staged_elsewhere_is_refused() {
     let (_dir, one) = store();
     let (_other, two) = store();
@@ -280,7 +295,7 @@ fn a_file_is_published_once_even_if_the_answer_was_lost() {
     let (_dir, store) = store();
     let staged = stage(&store, "a/b");
     // What a repeated link request finds: the first one has arrived.
-    let StagedBody::File(temp) = &staged.body else { unreachable!("a local store stages files") };
+    let temp = staged.body.downcast_ref::<TempFile>().unwrap();
     let parent = store.root.make_dirs("test", "a", true).unwrap();
     temp.link(&parent, "b", &name("a/b")).unwrap();
     assert_eq!(store.publish_batch(vec![staged]).unwrap(), [Published::Created]);

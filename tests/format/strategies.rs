@@ -1,0 +1,231 @@
+//! Random values of everything that is stored, within the limits of the format.
+
+use cairn::chunker::ChunkerParams;
+use cairn::clock::Timestamp;
+use cairn::format::cell::{CellEntries, CellReferences, Failure, Outcome, Statistics};
+use cairn::format::config::Config;
+use cairn::format::key_slot::SlotNotes;
+use cairn::format::node::{Body, Content, Metadata, Node, Owner, Xattr, is_entry_name};
+use cairn::format::pack::{BlobEntry, ChunkEntry, PackKind};
+use cairn::format::segment::PackEntry;
+use cairn::format::session::Session;
+use cairn::format::tree::Page;
+use cairn::id::{ChunkId, DatasetId, HostKey, IndexKey, PackId, RepositoryId, SegmentId, SessionId, TreeId};
+use cairn::residency::place::Pin;
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// Numbers of every magnitude, the ends included.
+pub(crate) fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0..4_u64, any::<u64>(), (0..64_u32).prop_map(|bits| u64::MAX >> bits), Just(u64::MAX)]
+}
+
+fn number32() -> impl Strategy<Value = u32> {
+    prop_oneof![0..4_u32, any::<u32>(), (0..32_u32).prop_map(|bits| u32::MAX >> bits)]
+}
+
+pub(crate) fn time() -> impl Strategy<Value = Timestamp> {
+    let seconds =
+        prop_oneof![1_600_000_000..1_800_000_000_i64, -2..3_i64, any::<i64>(), Just(i64::MIN), Just(i64::MAX)];
+    let nanoseconds = prop_oneof![Just(0), 0..1_000_000_000_u32, Just(999_999_999)];
+    (seconds, nanoseconds).prop_map(|(seconds, nanoseconds)| Timestamp { seconds, nanoseconds })
+}
+
+fn tree_id() -> impl Strategy<Value = TreeId> {
+    any::<[u8; 32]>().prop_map(TreeId::from_bytes)
+}
+
+fn chunk_id() -> impl Strategy<Value = ChunkId> {
+    any::<[u8; 32]>().prop_map(ChunkId::from_bytes)
+}
+
+fn session_id() -> impl Strategy<Value = SessionId> {
+    any::<[u8; 16]>().prop_map(SessionId::from_bytes)
+}
+
+fn text(most: usize) -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 0..=most)
+}
+
+/// Names that share beginnings often, from a small alphabet; now and then of any bytes and of the greatest length.
+pub(crate) fn name() -> impl Strategy<Value = Vec<u8>> {
+    let small = vec(prop_oneof![Just(b'a'), Just(b'b'), Just(b'.'), Just(0xff_u8)], 1..6);
+    prop_oneof![8 => small, 1 => vec(1_u8.., 1..20), 1 => vec(Just(b'x'), 255)]
+        .prop_filter("an entry name", |name| is_entry_name(name))
+}
+
+fn owner() -> impl Strategy<Value = Arc<Owner>> {
+    // Few, so that entries share them; names up to the greatest length.
+    let name = prop_oneof![Just(Vec::new()), Just(b"user".to_vec()), vec(any::<u8>(), 255..=256)];
+    let number = prop_oneof![0..3_u32, any::<u32>()];
+    (number.clone(), number, name.clone(), name)
+        .prop_map(|(uid, gid, user, group)| Arc::new(Owner { uid, gid, user, group }))
+}
+
+fn xattrs() -> impl Strategy<Value = Vec<Xattr>> {
+    let name = prop_oneof![vec(1_u8.., 1..5), vec(Just(b'x'), 255)];
+    prop_oneof![
+        3 => Just(Vec::new()),
+        1 => btree_map(name, vec(any::<u8>(), 0..20), 1..4)
+            .prop_map(|map| map.into_iter().map(|(name, value)| Xattr { name, value }).collect()),
+    ]
+}
+
+fn content() -> impl Strategy<Value = Content> {
+    let inline = vec(any::<u8>(), 0..20).prop_map(|bytes| (bytes.len() as u64, Body::Inline(bytes)));
+    let chunks = (number(), vec(chunk_id(), 0..4).prop_map(Body::Chunks));
+    let lists = (number(), vec(tree_id(), 0..4).prop_map(Body::Lists));
+    let body = prop_oneof![inline, chunks, lists];
+    prop_oneof![
+        5 => (body, any::<bool>(), any::<bool>())
+            .prop_map(|((size, body), sparse, inconsistent)| Content::File { size, sparse, inconsistent, body }),
+        2 => tree_id().prop_map(|tree| Content::Directory { tree }),
+        1 => text(10).prop_map(|target| Content::Symlink { target }),
+        1 => Just(Content::Fifo),
+        1 => (number32(), number32()).prop_map(|(major, minor)| Content::CharDevice { major, minor }),
+        1 => (number32(), number32()).prop_map(|(major, minor)| Content::BlockDevice { major, minor }),
+        1 => Just(Content::Socket),
+    ]
+}
+
+fn metadata() -> impl Strategy<Value = Metadata> {
+    let links = prop_oneof![3 => Just((1, 0)), 1 => (2_u32.., number())];
+    (0..0o10000_u32, owner(), time(), time(), number(), links, xattrs()).prop_map(
+        |(mode, owner, mtime, ctime, inode, (links, device), xattrs)| Metadata {
+            mode,
+            owner,
+            mtime,
+            ctime,
+            inode,
+            device,
+            links,
+            xattrs,
+        },
+    )
+}
+
+/// The entries of a directory.
+pub(crate) fn nodes() -> impl Strategy<Value = Vec<Node>> {
+    btree_map(name(), (metadata(), content()), 0..8)
+        .prop_map(|map| map.into_iter().map(|(name, (metadata, content))| Node { name, metadata, content }).collect())
+}
+
+/// The pages of a large directory.
+pub(crate) fn pages() -> impl Strategy<Value = Vec<Page>> {
+    btree_map(name(), tree_id(), 2..8)
+        .prop_map(|map| map.into_iter().map(|(first_name, tree)| Page { first_name, tree }).collect())
+}
+
+/// Part of a long file's chunks.
+pub(crate) fn list() -> impl Strategy<Value = Vec<ChunkId>> {
+    vec(chunk_id(), 0..8)
+}
+
+pub(crate) fn pack_kind() -> impl Strategy<Value = PackKind> {
+    prop_oneof![Just(PackKind::Data), Just(PackKind::Meta)]
+}
+
+/// The blobs of a pack of this kind.
+pub(crate) fn blobs(kind: PackKind) -> impl Strategy<Value = Vec<BlobEntry>> {
+    let parts = move |one: u32, two: u32| [one, if kind == PackKind::Meta { two } else { 0 }];
+    let len = || prop_oneof![0..300_u32, 0..=5_592_405_u32];
+    let chunk = (any::<[u8; 16]>(), len(), len())
+        .prop_map(move |(key, one, two)| ChunkEntry { key: IndexKey::from_bytes(key), lens: parts(one, two) });
+    let stored = || prop_oneof![17..400_u32, 17..=2_000_000_u32];
+    let blob = (number32(), stored(), stored(), vec(chunk, 1..4)).prop_map(move |(number, one, two, chunks)| {
+        BlobEntry { number: number.into(), stored: parts(one, two), chunks }
+    });
+    vec(blob, 0..5)
+}
+
+/// The packs of a segment.
+pub(crate) fn packs() -> impl Strategy<Value = Vec<PackEntry>> {
+    let pack = pack_kind().prop_flat_map(|kind| {
+        (any::<[u8; 32]>(), 0..=65_535_u32, 0..1_000_000_u64, blobs(kind)).prop_map(
+            move |(id, header_len, more, blobs)| {
+                let size = u64::from(header_len) + blobs.iter().map(BlobEntry::stored_len).sum::<u64>() + more;
+                PackEntry { id: PackId::from_bytes(id), kind, size, header_len, blobs }
+            },
+        )
+    });
+    vec(pack, 0..5)
+}
+
+pub(crate) fn session() -> impl Strategy<Value = Session> {
+    (session_id(), any::<[u8; 32]>(), text(255), time()).prop_map(|(id, host, host_name, started)| Session {
+        id,
+        host: HostKey::from_bytes(host),
+        host_name,
+        started,
+    })
+}
+
+pub(crate) fn config() -> impl Strategy<Value = Config> {
+    let provinces = ["AB", "BC", "MB", "NB", "NL", "NS", "NT", "NU", "ON", "PE", "QC", "SK", "YT"];
+    let some = btree_set(prop::sample::select(provinces.to_vec()), 1..=13);
+    let pin = prop_oneof![Just(Pin::Canada), some.prop_map(|set| Pin::Provinces(set.into_iter().collect()))];
+    let chunker = (12_u8..=22).prop_map(|log2| ChunkerParams::new(log2).expect("within the bounds"));
+    (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<u32>(), time(), chunker, pin).prop_map(
+        |(repository, dataset, epoch, created, chunker, pin)| Config {
+            repository: RepositoryId::from_bytes(repository),
+            dataset: DatasetId::from_bytes(dataset),
+            epoch,
+            created,
+            chunker,
+            pin,
+        },
+    )
+}
+
+pub(crate) fn notes() -> impl Strategy<Value = SlotNotes> {
+    let text = || prop_oneof!["[ -~]{0,12}", "\\PC{0,100}", Just("n".repeat(512))];
+    (text(), text(), text(), time(), option::of(time()))
+        .prop_map(|(holder, purpose, host, created, expires)| SlotNotes { holder, purpose, host, created, expires })
+}
+
+pub(crate) fn cell_references() -> impl Strategy<Value = CellReferences> {
+    let outcome = prop_oneof![Just(Outcome::Snapshot), Just(Outcome::Checkpoint), Just(Outcome::Aborted)];
+    let segments = vec(any::<[u8; 32]>().prop_map(SegmentId::from_bytes), 0..5);
+    let (host, previous) = (any::<[u8; 32]>().prop_map(HostKey::from_bytes), any::<[u8; 32]>());
+    (outcome, session_id(), host, number(), previous, option::of(session_id()), tree_id(), segments).prop_map(
+        |(outcome, session, host, counter, previous, parent, tree, segments)| CellReferences {
+            outcome,
+            session,
+            host,
+            counter,
+            previous,
+            parent,
+            tree,
+            segments,
+        },
+    )
+}
+
+pub(crate) fn cell_entries() -> impl Strategy<Value = CellEntries> {
+    let list = || vec(text(20), 0..4);
+    let failures = vec((text(20), text(20)).prop_map(|(path, message)| Failure { path, message }), 0..3);
+    let statistics = prop::array::uniform17(number()).prop_map(Statistics::from_array);
+    (
+        (time(), time(), time()),
+        (text(255), text(20), text(20), text(20)),
+        (list(), list(), list()),
+        statistics,
+        failures,
+    )
+        .prop_map(|((time, started, ended), names, (paths, tags, excludes), statistics, failures)| CellEntries {
+            time,
+            started,
+            ended,
+            host_name: names.0,
+            user_name: names.1,
+            program_version: names.2,
+            purpose: names.3,
+            paths,
+            tags,
+            excludes,
+            statistics,
+            failures,
+        })
+}

@@ -1,0 +1,73 @@
+//! `kill -9` at random times on the real binary and a real directory: what was committed stays whole, and the same command run
+//! again takes over what the killed one stored.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests say what they covered")]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use support::compare;
+use support::tree::Numbers;
+
+fn cairn(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cairn"));
+    command
+        .env_clear()
+        .env("HOME", home)
+        .env("CAIRN_STATE_DIR", home.join("state"))
+        .env("CAIRN_CACHE_DIR", home.join("cache"))
+        .env("CAIRN_REPOSITORY", home.join("repository"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn run(home: &Path, arguments: &[&str]) -> String {
+    let output = cairn(home).args(arguments).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {:?} {error}", output.status.code());
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_killed_backup_loses_nothing_and_is_taken_over() {
+    let mut numbers = Numbers(support::seed("kill"));
+    let home = tempfile::tempdir().unwrap();
+    let source = home.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    run(home.path(), &["init"]);
+    let rounds = if support::is_full() { 100 } else { 10 };
+    let (mut killed, mut committed) = (0, Vec::new());
+    for round in 0..rounds {
+        for file in 0..6 {
+            let bytes: Vec<u8> = (0..400_000).flat_map(|_| numbers.next().to_le_bytes()).collect();
+            std::fs::write(source.join(format!("file-{}", (round + file) % 9)), bytes).unwrap();
+        }
+        let mut child = cairn(home.path()).arg("backup").arg(&source).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(numbers.below(250)));
+        child.kill().unwrap();
+        killed += u32::from(!child.wait().unwrap().success());
+        if round % 3 == 2 {
+            run(home.path(), &["backup", source.to_str().unwrap()]);
+            let listed: serde_json::Value = serde_json::from_str(&run(home.path(), &["snapshots", "--json"])).unwrap();
+            let newest = listed.as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
+            committed.push((newest, compare::describe(&source)));
+        }
+    }
+    run(home.path(), &["check", "--read-data"]);
+    for (id, expected) in &committed {
+        let target = tempfile::tempdir().unwrap();
+        let what = format!("{id}:{}", source.display());
+        run(home.path(), &["restore", &what, "--target", target.path().to_str().unwrap()]);
+        let found = compare::differences_of(expected, &compare::describe(target.path()));
+        assert_eq!(found, Vec::<String>::new(), "snapshot {id}");
+    }
+    let left = std::fs::read_dir(home.path().join("repository/tmp")).map_or(0, Iterator::count);
+    println!(
+        "counts: kill -9: {rounds} runs, {killed} killed before they ended, {} snapshots compared, {left} files in tmp",
+        committed.len()
+    );
+    assert!(killed > 0, "every run ended before it was killed: the test shows nothing");
+}
