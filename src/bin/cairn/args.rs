@@ -173,7 +173,7 @@ pub(crate) struct BackupArgs {
     #[arg(long)]
     pub(crate) allow_empty_source: bool,
     /// Why this is done, for the record
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) purpose: String,
 }
 
@@ -225,7 +225,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long)]
     pub(crate) no_owner: bool,
     /// Why this is done, for the record
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) purpose: String,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -275,7 +275,7 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     pub(crate) read_data: bool,
     /// Why this is done, for the record
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) purpose: String,
 }
 
@@ -313,7 +313,7 @@ pub(crate) enum Role {
 #[derive(Debug, Args)]
 pub(crate) struct KeyAddArgs {
     /// Write the new key file here; it must not exist
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["new_password_file", "new_password"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["new_password_file", "new_password", "recovery"])]
     pub(crate) output: Option<PathBuf>,
     /// Add the password in this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "new_password", "recovery"])]
@@ -321,7 +321,7 @@ pub(crate) struct KeyAddArgs {
     /// Ask for a new password on the terminal
     #[arg(long, conflicts_with_all = ["output", "recovery"])]
     pub(crate) new_password: bool,
-    /// Make a recovery key
+    /// Make a recovery key; it is shown on the terminal unless --output says otherwise
     #[arg(long)]
     pub(crate) recovery: bool,
     /// What its holder may do
@@ -341,7 +341,7 @@ pub(crate) struct NoteArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) holder: Option<String>,
     /// What it is for
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) purpose: String,
     /// When it should be removed, RFC 3339 or YYYY-MM-DD
     #[arg(long, value_name = "TIME", value_parser = parse_time)]

@@ -1,6 +1,8 @@
 //! How a run ends: the exit codes, and failures that say what was tried, on what, why it failed and what to do next.
 
 use cairn::engine::EngineError;
+use cairn::format::wire::FormatError;
+use cairn::fs::FsError;
 use cairn::repository::RepositoryError;
 use cairn::storage::{ErrorKind, StorageError};
 use std::error::Error;
@@ -188,6 +190,9 @@ fn of_repository(error: &RepositoryError) -> Class {
         }
         E::Slot(_) => (Exit::Failed, "key-slot", "`cairn key list` shows the keys"),
         E::Verification(_) => (Exit::Failed, "verification", "nothing wrong was stored; test this machine's memory"),
+        E::Damaged { source: FormatError::Unknown { .. }, .. } => {
+            (Exit::Failed, "newer-format", "a newer version of cairn wrote this; use that version")
+        }
         error if error.is_damage() => (Exit::Damage, "damage", TRY_CHECK),
         _ => (Exit::Failed, "failed", ""),
     }
@@ -197,6 +202,7 @@ fn of_engine(error: &EngineError) -> Class {
     use EngineError as E;
     match error {
         E::Repository(error) => of_repository(error),
+        E::Fs(FsError::Pattern { .. } | FsError::BadName { .. }) => (Exit::Usage, "usage", "correct the pattern"),
         E::Fs(_) => (Exit::Failed, "files", "check the path and who may read or write it"),
         E::NoSnapshot(_) => {
             (Exit::Failed, "no-snapshot", "`cairn snapshots` lists all; `latest` means this host's, see --host")
@@ -247,7 +253,6 @@ impl From<EngineError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cairn::format::wire::FormatError;
 
     #[test]
     fn the_whole_chain_is_said_once() {

@@ -3,6 +3,7 @@
 
 use crate::exit::{Failure, Result};
 use crate::output::{Output, put_path, shown};
+use crate::run::Run;
 use crate::state::State;
 use crate::values;
 use cairn::clock::{Clock, SystemClock};
@@ -167,7 +168,7 @@ impl Shown {
     }
 
     /// Ends the display. If anything failed, says how much, and names the list of all, which gets `name`.
-    pub(crate) fn finish(mut self, name: &str) -> Result<Option<PathBuf>> {
+    fn finish(mut self, name: &str) -> Result<Option<PathBuf>> {
         self.stop();
         let (failed, warned) = (&self.progress.failed, &self.progress.warned);
         let (failed, warned) = (failed.load(Ordering::Relaxed), warned.load(Ordering::Relaxed));
@@ -375,6 +376,14 @@ fn end_of(text: &str, columns: usize) -> String {
         (room, start) = (rest, at);
     }
     format!("...{}", &text[start..])
+}
+
+/// Ends the display. The list of failures is worth a warning when it cannot be kept, not the result of the operation.
+pub(crate) fn finish(run: &Run, shown: Shown, name: &str) -> Option<PathBuf> {
+    shown.finish(name).unwrap_or_else(|failure| {
+        run.output.warn(&failure.message);
+        None
+    })
 }
 
 /// Tells the user what the list of failures has.

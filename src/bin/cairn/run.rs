@@ -4,6 +4,7 @@ use crate::exit::{Exit, Failure, Result};
 use crate::output::Output;
 use crate::secrets;
 use crate::settings::Settings;
+use crate::signals;
 use crate::state::State;
 use cairn::clock::{Clock, SystemClock};
 use cairn::crypto::random::{OsRandom, Randomness};
@@ -38,7 +39,7 @@ pub(crate) struct Run {
     pub(crate) output: Arc<Output>,
     /// The state directory.
     pub(crate) state: State,
-    /// Set by signals.
+    /// Set by signals once an operation has begun.
     pub(crate) stop: Arc<AtomicBool>,
     /// Randomness.
     pub(crate) random: Arc<dyn Randomness>,
@@ -64,7 +65,8 @@ impl Opened {
 
 impl Run {
     /// A run with these settings.
-    pub(crate) fn new(settings: Settings, output: Arc<Output>, stop: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(settings: Settings, output: Arc<Output>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
         let state = State::new(&settings.state_dir);
         let (random, clock) = (Arc::new(OsRandom), Arc::new(SystemClock::new()));
         Self { settings, output, state, stop, random, clock }
@@ -172,8 +174,9 @@ impl Run {
         }
     }
 
-    /// What the engine works with.
+    /// What the engine works with. From here on signals end the operation in order.
     pub(crate) fn context(&self, opened: &Opened, sink: Arc<dyn EventSink>) -> Context {
+        signals::watch(&self.stop);
         Context {
             repository: opened.repository.clone(),
             sink,

@@ -6,9 +6,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// The flag that the signals set. Signals that the caller has us ignore (`nohup`, background jobs) stay ignored.
-pub(crate) fn stop_flag() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
+/// Has signals set the flag from now on. Before an operation has begun their default, to end, is right: there is nothing to
+/// keep, and a shell then restores the terminal that a prompt for a password has changed. Signals that the caller has us
+/// ignore (`nohup`, background jobs) stay ignored.
+pub(crate) fn watch(stop: &Arc<AtomicBool>) {
     let ignored = ignored_signals();
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         if ignored & (1 << (signal - 1)) != 0 {
@@ -19,7 +20,6 @@ pub(crate) fn stop_flag() -> Arc<AtomicBool> {
         let _ = signal_hook::flag::register_conditional_shutdown(signal, Exit::Interrupted as i32, stop.clone());
         let _ = signal_hook::flag::register(signal, stop.clone());
     }
-    stop
 }
 
 /// The set of signals that are ignored, bit n - 1 for signal n.

@@ -3,8 +3,9 @@
 use crate::args::BackupArgs;
 use crate::commands::init;
 use crate::exit::{Exit, Failure, Result, chain};
-use crate::progress::{Progress, say_list};
+use crate::progress::{Progress, finish, say_list};
 use crate::run::{Need, Opened, Run, host_name, user_name};
+use crate::secrets::SecretSource;
 use crate::{sources, values};
 use cairn::chunker::ChunkerParams;
 use cairn::engine::backup::{self, BackupOptions, BackupReport};
@@ -23,7 +24,7 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(15 * 60);
 pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
     let paths = sources::collect(&args.paths, &args.files_from, &args.files_from0)?;
     let excludes = excludes(run, args)?;
-    let opened = open(run, args)?;
+    let (opened, is_new) = open(run, args)?;
     let options = BackupOptions {
         sources: paths,
         excludes,
@@ -52,17 +53,24 @@ pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
     };
     let progress = Progress::start(&run.output, &run.state, run.settings.fps);
     let result = backup::run(&run.context(&opened, progress.sink()), &options);
-    let name = match &result {
-        Ok(BackupReport { snapshot: Some(id), .. }) => id.to_string(),
-        _ => format!("without-snapshot-{}", std::process::id()),
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => {
+            drop(progress);
+            let sources: Vec<String> = options.sources.iter().map(|path| path.display().to_string()).collect();
+            let tried = format!("back up {} to {}", sources.join(" "), run.named(&opened));
+            return Err(Failure::from(error).while_trying(tried));
+        }
     };
-    let list = progress.finish(&name);
-    let report = result.map_err(|error| {
-        let sources: Vec<String> = options.sources.iter().map(|path| path.display().to_string()).collect();
-        Failure::from(error).while_trying(format!("back up {} to {}", sources.join(" "), run.named(&opened)))
-    })?;
+    let name = report.snapshot.map_or_else(|| format!("no-snapshot-{}", std::process::id()), |id| id.to_string());
+    let list = finish(run, progress, &name);
     let failed = report.statistics.failed;
-    let list = if failed > 0 { list? } else { None };
+    if let Some(path) = recovery_file(run, &opened).filter(|_| !is_new) {
+        run.output.warn(&format!(
+            "the recovery key is still on this machine: copy {} to somewhere else, then delete it",
+            path.display()
+        ));
+    }
     let said = say(run, &opened, &options, &report, list.as_deref());
     if failed > 0 {
         say_list(&run.output, failed, list.as_deref());
@@ -74,23 +82,23 @@ pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
     }
 }
 
-/// Opens the repository, or makes it if that was asked for and none was ever there.
-fn open(run: &Run, args: &BackupArgs) -> Result<Opened> {
+/// Opens the repository, or makes it if that was asked for and none was ever there. Says whether it was made.
+fn open(run: &Run, args: &BackupArgs) -> Result<(Opened, bool)> {
     if !args.init || args.dry_run {
-        return run.open(Need::Write);
+        return run.open(Need::Write).map(|opened| (opened, false));
     }
     if let Some((store, config)) = run.find()? {
-        return run.open_found(store, &config, Need::Write);
+        return run.open_found(store, &config, Need::Write).map(|opened| (opened, false));
     }
     match init::make(run, &Pin::Canada, ChunkerParams::default())? {
         Ok(made) => {
             for line in made.lines(run) {
                 run.output.announce(&line);
             }
-            Ok(made.opened)
+            Ok((made.opened, true))
         }
         // Another run made it a moment ago.
-        Err(_) => run.open(Need::Write),
+        Err(_) => run.open(Need::Write).map(|opened| (opened, false)),
     }
 }
 
@@ -124,12 +132,6 @@ fn say(run: &Run, opened: &Opened, options: &BackupOptions, report: &BackupRepor
     if s.inconsistent > 0 {
         let files = values::count(s.inconsistent, "file", "files");
         run.output.warn(&format!("{files} kept changing while being read; what was stored mixes several moments"));
-    }
-    if let Some(path) = recovery_file(run, opened) {
-        run.output.warn(&format!(
-            "the recovery key is still on this machine: copy {} to somewhere else, then delete it",
-            path.display()
-        ));
     }
     run.output.object(&json!({
         "message_type": "summary",
@@ -194,6 +196,10 @@ fn say(run: &Run, opened: &Opened, options: &BackupOptions, report: &BackupRepor
 
 /// The recovery key's file, if nobody has taken it away yet.
 fn recovery_file(run: &Run, opened: &Opened) -> Option<PathBuf> {
-    let path = run.state.path().join("keys").join(format!("{}.recovery", opened.id()));
-    path.exists().then_some(path)
+    let named = match &run.settings.secret {
+        Some(SecretSource::KeyFile(path)) => path.parent().map(Path::to_owned),
+        _ => None,
+    };
+    let directory = named.unwrap_or_else(|| run.state.path().join("keys"));
+    Some(directory.join(format!("{}.recovery", opened.id()))).filter(|path| path.exists())
 }

@@ -67,8 +67,15 @@ fn add(run: &Run, args: &KeyAddArgs) -> Result<Exit> {
         (None, false, false) => Unlock::KeyFile(secrets::new_secret(&*run.random)?),
     };
     // The secret is durable before the slot that it opens.
-    if let Some(path) = &args.output {
-        secrets::write_new(path, &unlock)?;
+    match &args.output {
+        Some(path) => secrets::write_new(path, &unlock)?,
+        None if args.recovery && !secrets::show_once(&unlock, &opened.id())? => {
+            return Err(Failure::usage(
+                "there is no terminal to show the recovery key on",
+                "name a file with --output",
+            ));
+        }
+        None => {}
     }
     let stored = key_store::add(&opened.repository, &NewSlot { unlock: &unlock, notes: &notes(run, &args.notes) });
     let slot = stored.map_err(|error| {

@@ -5,7 +5,7 @@ use crate::commands::snapshots;
 use crate::exit::{Exit, Failure, Result, chain};
 use crate::output::{Results, put_path, shown};
 use crate::run::{Need, Run, host_name};
-use crate::values;
+use crate::{signals, values};
 use cairn::engine::browse::SnapshotTree;
 use cairn::format::node::{Content, Node};
 use cairn::repository::pack_reader::PackReader;
@@ -29,6 +29,7 @@ pub(crate) fn run(run: &Run, args: &LsArgs) -> Result<Exit> {
     let reader = PackReader::new(opened.repository.clone(), Arc::new(view.index));
     let tree = SnapshotTree::new(Arc::new(reader), snapshot.references.tree);
 
+    signals::watch(&run.stop);
     let mut results = run.output.results();
     let mut damaged = Vec::new();
     let mut failure = None;

@@ -16,7 +16,6 @@ use crate::exit::{Exit, Failure, Result};
 use crate::output::Output;
 use crate::run::Run;
 use crate::settings::{Environment, Settings};
-use crate::signals;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -57,7 +56,7 @@ fn dispatch(command: Command, settings: Settings, output: &Arc<Output>) -> Resul
         Command::Generate(command) => return generate::run(&command, output),
         _ => {}
     }
-    let run = Run::new(settings, output.clone(), signals::stop_flag());
+    let run = Run::new(settings, output.clone());
     match command {
         Command::Init(args) => init::run(&run, &args),
         Command::Backup(args) => backup::run(&run, &args),

@@ -3,7 +3,7 @@
 use crate::args::{Overwrite as OverwriteArg, RestoreArgs};
 use crate::commands::snapshots;
 use crate::exit::{Exit, Failure, Result};
-use crate::progress::{Progress, say_list};
+use crate::progress::{Progress, finish, say_list};
 use crate::run::{Need, Opened, Run, host_name};
 use crate::settings::absolute;
 use crate::values;
@@ -43,20 +43,18 @@ pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
 
     let progress = Progress::start(&run.output, &run.state, run.settings.fps);
     let result = restore::run(&run.context(&opened, progress.sink()), snapshot, &options);
-    let list = progress.finish(&format!("restore-{}-{}", snapshot.id, std::process::id()));
-    let report = result.map_err(|error| {
-        let failure = Failure::from(error).while_trying(tried());
-        let interrupted = failure.exit == Exit::Interrupted;
-        if interrupted {
-            failure.with_hint("what is under its name is whole; run the same command again")
-        } else {
-            failure
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => {
+            drop(progress);
+            let failure = Failure::from(error).while_trying(tried());
+            return Err(match failure.exit {
+                Exit::Interrupted => failure.with_hint("what is under its name is whole; run the same command again"),
+                _ => failure,
+            });
         }
-    })?;
-    let list = list.unwrap_or_else(|failure| {
-        run.output.warn(&failure.message);
-        None
-    });
+    };
+    let list = finish(run, progress, &format!("restore-{}-{}", snapshot.id, std::process::id()));
     let said = say(run, &opened, &options, &report, list.as_deref());
     if report.failed > 0 {
         say_list(&run.output, report.failed, list.as_deref());
