@@ -25,7 +25,7 @@ use rustix::fs::FlockOperation;
 use serde_json::{Value, json};
 use std::fs::{DirBuilder, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -148,7 +148,7 @@ impl State {
     pub(crate) fn lock_init(&self) -> Result<File> {
         let path = self.directory("")?.join("init.lock");
         let failed = |error: &std::io::Error| Failure::io(format!("lock {}", path.display()), error);
-        let options = File::options().create(true).write(true).truncate(false).to_owned();
+        let options = File::options().create(true).write(true).truncate(false).mode(0o600).to_owned();
         let file = options.open(&path).map_err(|error| failed(&error))?;
         rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|errno| failed(&errno.into()))?;
         Ok(file)
