@@ -71,3 +71,41 @@ fn a_killed_backup_loses_nothing_and_is_taken_over() {
     );
     assert!(killed > 0, "every run ended before it was killed: the test shows nothing");
 }
+
+/// Ctrl-C in the middle of one long file ends the run soon, with the documented code, and the next run takes over.
+#[test]
+fn an_interrupted_backup_ends_soon_and_is_taken_over() {
+    let home = tempfile::tempdir().unwrap();
+    let source = home.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    let mut numbers = Numbers(support::seed("interrupt"));
+    let piece: Vec<u8> = (0..1 << 20).flat_map(|_| numbers.next().to_le_bytes()).collect();
+    let mut bytes = Vec::new();
+    for index in 0..24_u8 {
+        bytes.extend(piece.iter().map(|b| b ^ index));
+    }
+    std::fs::write(source.join("long"), &bytes).unwrap();
+    run(home.path(), &["init"]);
+    let child = cairn(home.path()).arg("backup").arg(&source).spawn().unwrap();
+    // As soon as there is something to be taken over.
+    let staged = home.path().join("repository/tmp");
+    for _ in 0..400 {
+        if std::fs::read_dir(&staged).is_ok_and(|mut entries| entries.next().is_some()) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(60));
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap(),
+        rustix::process::Signal::INT,
+    )
+    .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary: serde_json::Value =
+        serde_json::from_str(run(home.path(), &["backup", "--json", source.to_str().unwrap()]).lines().last().unwrap())
+            .unwrap();
+    assert!(summary["chunks_known"].as_u64().unwrap() > 0, "nothing was taken over: {summary}");
+    run(home.path(), &["check", "--read-data"]);
+}

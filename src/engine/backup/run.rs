@@ -150,7 +150,7 @@ fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes, selection: &
     let (chunker, tally, queue) = (repository.chunker(), Tally::default(), SealQueue::new(workers(cx)));
     let started = cx.clock.now();
 
-    let scan = ScanContext { chunker: &chunker, store: &store, seals: &queue, sink: &*cx.sink };
+    let scan = ScanContext { chunker: &chunker, store: &store, seals: &queue, sink: &*cx.sink, stop: &cx.stop };
     let (mut root, mut cut): (Option<Arc<Dir>>, bool) = (None, false);
     let worked = workers::run(
         &queue,

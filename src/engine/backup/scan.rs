@@ -3,7 +3,7 @@
 use crate::chunker::Chunker;
 use crate::engine::backup::queue::SealQueue;
 use crate::engine::backup::store::{Coder, Group, LARGE_GROUP_LEN, SMALL_GROUP_LEN, Store};
-use crate::engine::context::Result;
+use crate::engine::context::{EngineError, Result};
 use crate::format::node::{Body, INLINE_MAX};
 use crate::format::tree::{FILE_LISTS_MAX, LIST_CHUNKS_MAX, encode_list};
 use crate::format::wire::FormatError;
@@ -11,6 +11,7 @@ use crate::fs::{FsError, SourceDir, SourceFile, Stat};
 use crate::id::{ChunkId, TreeId};
 use crate::progress::{Event, EventSink};
 use crate::repository::RepositoryError;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Content up to this many bytes goes into the tree. More would fit, but a tree is written again whenever anything in its
 /// directory changes: with 512 bytes, a version of 100,000 small files of which 1 % changed took a third more.
@@ -97,7 +98,7 @@ impl Ids {
 /// A failure of the file (goes on the list) or of the store (ends the run).
 pub(super) enum ScanError {
     File(FsError),
-    Run(crate::engine::EngineError),
+    Run(EngineError),
 }
 
 impl From<FsError> for ScanError {
@@ -106,8 +107,8 @@ impl From<FsError> for ScanError {
     }
 }
 
-impl From<crate::engine::EngineError> for ScanError {
-    fn from(error: crate::engine::EngineError) -> Self {
+impl From<EngineError> for ScanError {
+    fn from(error: EngineError) -> Self {
         Self::Run(error)
     }
 }
@@ -119,6 +120,16 @@ pub(super) struct ScanContext<'a> {
     pub(super) store: &'a Store,
     pub(super) seals: &'a SealQueue,
     pub(super) sink: &'a dyn EventSink,
+    /// Set from outside to end the run; looked at between files and between the windows of a long one.
+    pub(super) stop: &'a AtomicBool,
+}
+
+impl ScanContext<'_> {
+    /// # Errors
+    /// [`EngineError::Interrupted`] when the run is to end.
+    pub(super) fn go_on(&self) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) { Err(EngineError::Interrupted) } else { Ok(()) }
+    }
 }
 
 impl Scanner {
@@ -182,6 +193,7 @@ impl Scanner {
         let (mut offset, mut filled, mut ended) = (0_u64, 0, false);
         let mut ids = Ids::default();
         loop {
+            cx.go_on()?;
             if !ended {
                 let read = file.read_at(offset, &mut self.buffer[filled..])?;
                 cx.sink.event(&Event::Bytes { count: read as u64 });

@@ -47,6 +47,7 @@ fn node_of(task: &FileTask, scanned: Scanned, tally: &Tally, sink: &dyn EventSin
 
 fn run_batch(batch: Batch, scanner: &mut Scanner, cx: WorkContext<'_>) -> Result<()> {
     for task in batch {
+        cx.scan.go_on()?;
         let scanned = scanner.scan(&task.dir.source, &task.name, &task.stat, cx.scan);
         let node = match scanned {
             Ok(scanned) => Some(node_of(&task, scanned, cx.tally, cx.scan.sink)),
