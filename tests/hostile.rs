@@ -64,8 +64,7 @@ fn repository(trees: &[EncodedTree]) -> Context {
     let cx = support::context(support::create(store.access(), 1).unwrap(), 0);
     let session =
         OpenSession::begin(&cx.repository, &support::identity(), b"host", &SystemClock::new(), false).unwrap();
-    let publisher =
-        Arc::new(Publisher::new(Arc::clone(&cx.repository), Arc::new(Silent), false, &[]).unwrap());
+    let publisher = Arc::new(Publisher::new(Arc::clone(&cx.repository), Arc::new(Silent), false, &[]).unwrap());
     let size = PackSize::default_for(PackKind::Meta);
     let writer = PackWriter::new(
         Arc::clone(&cx.repository),
@@ -114,8 +113,7 @@ fn id_of(cx: &Context, tree: &EncodedTree) -> TreeId {
 fn restore(cx: &Context, place: &Path) -> Vec<String> {
     let snapshots = browse::Snapshots::load(&cx.repository).unwrap();
     let snapshot = snapshots.resolve("latest", b"host", &browse::SnapshotFilter::default()).unwrap();
-    let options =
-        restore::RestoreOptions { target: place.join("target"), ..restore::RestoreOptions::default() };
+    let options = restore::RestoreOptions { target: place.join("target"), ..restore::RestoreOptions::default() };
     let report = restore::run(cx, snapshot, &options).unwrap();
     report.failures.into_iter().map(|f| f.message).collect()
 }
