@@ -3,8 +3,8 @@
 
 use crate::engine::restore::dirs::Dir;
 use crate::engine::restore::links::LinkKey;
+use crate::engine::restore::place::Place;
 use crate::engine::restore::tally::Why;
-use crate::engine::restore::work::Work;
 use crate::format::node::{Content, Metadata, Node};
 use crate::fs::{FsError, NewFile};
 use crate::progress::Event;
@@ -79,24 +79,24 @@ impl FileTask {
     }
 
     /// Gives the file up; what was written of it is removed.
-    pub(super) fn fail(&self, work: &Work<'_>, why: &Why) {
+    pub(super) fn fail(&self, place: &Place<'_>, why: &Why) {
         let before = std::mem::replace(&mut *self.lock(), State::Over);
         if matches!(before, State::Over) {
             return;
         }
         if let Some(key) = &self.link {
-            work.links.failed(key, why.is_damage);
+            place.links.failed(key, why.is_damage);
         }
-        work.tally.fail(&self.path(), why);
+        place.tally.fail(&self.path(), why);
     }
 
-    fn open(&self, work: &Work<'_>) -> Result<Option<Arc<NewFile>>, FsError> {
+    fn open(&self, place: &Place<'_>) -> Result<Option<Arc<NewFile>>, FsError> {
         let mut state = self.lock();
         match &*state {
             State::Over => Ok(None),
             State::Open(file) => Ok(Some(Arc::clone(file))),
             State::Waiting => {
-                let file = Arc::new(work.handles.open(&self.dir)?.create_file(&self.name)?);
+                let file = Arc::new(place.handles.open(&self.dir)?.create_file(&self.name)?);
                 *state = State::Open(Arc::clone(&file));
                 Ok(Some(file))
             }
@@ -104,37 +104,37 @@ impl FileTask {
     }
 
     /// Writes a piece. Does not settle it.
-    pub(super) fn write(&self, work: &Work<'_>, offset: u64, bytes: &[u8]) {
-        let written = self.open(work).and_then(|file| match file {
+    pub(super) fn write(&self, place: &Place<'_>, offset: u64, bytes: &[u8]) {
+        let written = self.open(place).and_then(|file| match file {
             None => Ok(()),
             Some(file) if self.is_sparse => write_with_holes(&file, offset, bytes),
             Some(file) => file.write_at(offset, bytes),
         });
         match written {
-            Ok(()) => work.cx.event(&Event::Bytes { count: bytes.len() as u64 }),
-            Err(error) => self.fail(work, &error.into()),
+            Ok(()) => place.cx.event(&Event::Bytes { count: bytes.len() as u64 }),
+            Err(error) => self.fail(place, &error.into()),
         }
     }
 
     /// A piece is written or will never be. The last one puts the file in place.
-    pub(super) fn settle(&self, work: &Work<'_>) {
+    pub(super) fn settle(&self, place: &Place<'_>) {
         // Whoever comes to zero has to see what the others wrote and that they let go of the file.
         if self.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
-            match self.finish(work) {
+            match self.finish(place) {
                 Ok(true) => {
-                    work.tally.bytes.fetch_add(self.size, Ordering::Relaxed);
-                    work.tally.done(&work.tally.files, self.size);
-                    work.restored(self.number);
+                    place.tally.bytes.fetch_add(self.size, Ordering::Relaxed);
+                    place.tally.done(&place.tally.files, self.size);
+                    place.restored(self.number);
                 }
                 Ok(false) => {}
-                Err(error) => self.fail(work, &error.into()),
+                Err(error) => self.fail(place, &error.into()),
             }
         }
     }
 
-    fn finish(&self, work: &Work<'_>) -> Result<bool, FsError> {
+    fn finish(&self, place: &Place<'_>) -> Result<bool, FsError> {
         // A file without pieces was not opened yet.
-        let Some(file) = self.open(work)? else { return Ok(false) };
+        let Some(file) = self.open(place)? else { return Ok(false) };
         if self.is_sparse {
             file.set_len(self.size)?;
         }
@@ -147,14 +147,14 @@ impl FileTask {
         let State::Open(file) = state else { return Ok(false) };
         // Every other holder let go of it before it settled its piece.
         let Some(file) = Arc::into_inner(file) else {
-            self.fail(work, &Why { message: "it is still being written".into(), is_damage: false });
+            self.fail(place, &Why { message: "it is still being written".into(), is_damage: false });
             return Ok(false);
         };
-        let warnings = file.commit(&self.metadata, &work.fs_options)?;
+        let warnings = file.commit(&self.metadata, &place.fs_options)?;
         *self.lock() = State::Over;
-        work.tally.warn(&warnings);
+        place.tally.warn(&warnings);
         if let (Some(key), Some(id)) = (&self.link, id) {
-            work.links.made(key, id);
+            place.links.made(key, id);
         }
         Ok(true)
     }

@@ -10,6 +10,7 @@ mod file;
 mod links;
 mod options;
 mod overwrite;
+mod place;
 mod plan;
 mod select;
 mod tally;
@@ -21,13 +22,13 @@ mod window;
 mod work;
 
 pub use options::{EntryFailure, FAILURES_MAX, Overwrite, RestoreOptions, RestoreReport};
-pub(in crate::engine) use tally::chain;
 
 use crate::engine::browse::{Found, Snapshot, SnapshotTree};
-use crate::engine::context::{Context, Result};
+use crate::engine::context::{Context, Result, chain};
 use crate::engine::pool;
 use crate::engine::restore::dirs::Handles;
 use crate::engine::restore::links::Links;
+use crate::engine::restore::place::Place;
 use crate::engine::restore::select::Selection;
 use crate::engine::restore::tally::Tally;
 use crate::engine::restore::walk::{Start, Walk};
@@ -99,7 +100,7 @@ fn restore(
         cx.event(&Event::Warning { path: b"", message });
     }
     let ownership = if options.no_owner { Ownership::Ignore } else { Ownership::ById };
-    let work = Work {
+    let place = Place {
         cx,
         reader: &reader,
         handles,
@@ -107,8 +108,8 @@ fn restore(
         links: Links::default(),
         tally,
         in_place: options.verify.then(Mutex::default),
-        retries: Mutex::default(),
     };
+    let work = Work { place, retries: Mutex::default() };
     let walked = pool::run(
         cx.workers,
         || Ok(ReadBuffers::new()?),
@@ -119,7 +120,7 @@ fn restore(
         },
     )?;
     if options.verify {
-        verify::run(&work, &tree, &start, &selection, &walked)?;
+        verify::run(&work.place, &tree, &start, &selection, &walked)?;
     }
     Ok(())
 }

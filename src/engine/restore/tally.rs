@@ -1,6 +1,6 @@
 //! Counting what was restored and what was not.
 
-use crate::engine::context::Context;
+use crate::engine::context::{Context, chain};
 use crate::engine::restore::options::{EntryFailure, FAILURES_MAX, RestoreReport};
 use crate::fs::{Operation, Warning};
 use crate::id::SessionId;
@@ -9,18 +9,6 @@ use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-
-/// An error with its causes, on one line.
-pub(in crate::engine) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
 
 /// Why an entry could not be restored.
 #[derive(Debug, Clone)]

@@ -4,13 +4,13 @@
 //! before, the numbers would mean other files: then verification ends, and says so.
 
 use crate::engine::browse::{Found, SnapshotTree, Step};
-use crate::engine::context::{EngineError, Result};
+use crate::engine::context::{EngineError, Result, chain};
 use crate::engine::pool::{self, Pool};
 use crate::engine::restore::dirs::Dir;
+use crate::engine::restore::place::Place;
 use crate::engine::restore::select::{Choice, Selection};
 use crate::engine::restore::tally::Why;
 use crate::engine::restore::walk::{Start, Walked};
-use crate::engine::restore::work::Work;
 use crate::format::node::{Body, Content, Node};
 use crate::format::tree::Tree;
 use crate::fs::{SourceDir, SourceFile};
@@ -42,7 +42,7 @@ fn wrong(what: impl Into<String>) -> Why {
 }
 
 /// Compares one file with the snapshot.
-fn compare(work: &Work<'_>, dir: &SourceDir, node: &Node, buffers: &mut Buffers) -> std::result::Result<(), Why> {
+fn compare(place: &Place<'_>, dir: &SourceDir, node: &Node, buffers: &mut Buffers) -> std::result::Result<(), Why> {
     let Content::File { size, body, .. } = &node.content else { return Ok(()) };
     let file = SourceFile::open(dir, &node.name, &dir.stat(&node.name)?)?;
     if file.stat().size != *size {
@@ -58,12 +58,12 @@ fn compare(work: &Work<'_>, dir: &SourceDir, node: &Node, buffers: &mut Buffers)
                 Err(wrong("its content is another one"))
             }
         }
-        Body::Chunks(ids) => compare_chunks(work, &file, ids, 0, &mut buffers.content).map(drop),
+        Body::Chunks(ids) => compare_chunks(place, &file, ids, 0, &mut buffers.content).map(drop),
         Body::Lists(lists) => {
             let mut at = 0;
             for list in lists {
-                match work.reader.read_tree(list, &mut buffers.read) {
-                    Ok(Tree::List(ids)) => at = compare_chunks(work, &file, &ids, at, &mut buffers.content)?,
+                match place.reader.read_tree(list, &mut buffers.read) {
+                    Ok(Tree::List(ids)) => at = compare_chunks(place, &file, &ids, at, &mut buffers.content)?,
                     Ok(_) => return Err(wrong("a list of its chunks is none")),
                     Err(error) => return Err(Why::from(&error)),
                 }
@@ -74,17 +74,17 @@ fn compare(work: &Work<'_>, dir: &SourceDir, node: &Node, buffers: &mut Buffers)
 }
 
 fn compare_chunks(
-    work: &Work<'_>,
+    place: &Place<'_>,
     file: &SourceFile,
     ids: &[ChunkId],
     mut at: u64,
     content: &mut Vec<u8>,
 ) -> std::result::Result<u64, Why> {
     for id in ids {
-        let location = work.reader.locate_chunk(id).map_err(|error| Why::from(&error))?;
+        let location = place.reader.locate_chunk(id).map_err(|error| Why::from(&error))?;
         let len = location.lens[0] as usize;
         content.resize(len, 0);
-        if file.read_at(at, content)? != len || work.reader.repository().keys().hasher.chunk(content) != *id {
+        if file.read_at(at, content)? != len || place.reader.repository().keys().hasher.chunk(content) != *id {
             return Err(wrong(format!("its content from byte {at} on is another one")));
         }
         at += len as u64;
@@ -92,21 +92,21 @@ fn compare_chunks(
     Ok(at)
 }
 
-fn run_job(work: &Work<'_>, buffers: &mut Buffers, job: &Job) {
-    let opened = work.handles.open(&job.dir).and_then(|handle| handle.source());
+fn run_job(place: &Place<'_>, buffers: &mut Buffers, job: &Job) {
+    let opened = place.handles.open(&job.dir).and_then(|handle| handle.source());
     for node in &job.files {
-        if work.cx.is_stopped() {
+        if place.cx.is_stopped() {
             return;
         }
         let compared = match &opened {
-            Ok(dir) => compare(work, dir, node, buffers),
-            Err(error) => Err(wrong(super::chain(error))),
+            Ok(dir) => compare(place, dir, node, buffers),
+            Err(error) => Err(wrong(chain(error))),
         };
         match compared {
-            Ok(()) => drop(work.tally.verified.fetch_add(1, Relaxed)),
-            Err(why) => work.tally.fail(&job.dir.path_of(&node.name), &why),
+            Ok(()) => drop(place.tally.verified.fetch_add(1, Relaxed)),
+            Err(why) => place.tally.fail(&job.dir.path_of(&node.name), &why),
         }
-        work.cx.event(&Event::Bytes { count: node.size() });
+        place.cx.event(&Event::Bytes { count: node.size() });
     }
 }
 
@@ -145,28 +145,28 @@ impl Collector<'_, '_> {
 /// # Errors
 /// [`EngineError::Interrupted`].
 pub(super) fn run(
-    work: &Work<'_>,
+    place: &Place<'_>,
     tree: &SnapshotTree,
     start: &Start,
     selection: &Selection,
     walked: &Walked,
 ) -> Result<()> {
     pool::run(
-        work.cx.workers,
+        place.cx.workers,
         || Ok(Buffers { content: Vec::new(), read: ReadBuffers::new()? }),
-        |buffers: &mut Buffers, job: Job| run_job(work, buffers, &job),
+        |buffers: &mut Buffers, job: Job| run_job(place, buffers, &job),
         |pool| {
             let mut collector = Collector { pool, job: None, ids: 0 };
-            walk(work, tree, start, selection, walked, &mut collector)?;
+            walk(place, tree, start, selection, walked, &mut collector)?;
             collector.submit();
             collector.pool.wait_idle();
-            if work.cx.is_stopped() { Err(EngineError::Interrupted) } else { Ok(()) }
+            if place.cx.is_stopped() { Err(EngineError::Interrupted) } else { Ok(()) }
         },
     )
 }
 
 fn walk(
-    work: &Work<'_>,
+    place: &Place<'_>,
     tree: &SnapshotTree,
     start: &Start,
     selection: &Selection,
@@ -177,7 +177,7 @@ fn walk(
     let root = match (&start.found, start.found.tree()) {
         (_, Some(root)) => root,
         (Found::Node(node), None) => {
-            if work.is_restored(0) {
+            if place.is_restored(0) {
                 collector.add(&root_dir, (**node).clone());
             }
             return Ok(());
@@ -189,7 +189,7 @@ fn walk(
     let (mut files, mut directories) = (0_u64, FIRST_DIRECTORY);
     let mut unreadable = walked.unreadable.iter();
     while let Some(step) = steps.next() {
-        if work.cx.is_stopped() {
+        if place.cx.is_stopped() {
             return Err(EngineError::Interrupted);
         }
         let Some((dir, parent)) = stack.last() else { break };
@@ -207,7 +207,7 @@ fn walk(
             Step::Entry(node) => {
                 let is_file = matches!(node.content, Content::File { .. });
                 if is_file && selection.choose(steps.path(), &node, *parent) == Choice::Restore {
-                    if work.is_restored(files) {
+                    if place.is_restored(files) {
                         collector.add(dir, node);
                     }
                     files += 1;
@@ -216,8 +216,8 @@ fn walk(
             Step::Leave => drop(stack.pop()),
             Step::Damaged(error) => {
                 if unreadable.next() != Some(&files) {
-                    let what = format!("ended early, the repository cannot be read any more: {}", super::chain(&error));
-                    work.tally.fail(steps.path(), &wrong(what));
+                    let what = format!("ended early, the repository cannot be read any more: {}", chain(&error));
+                    place.tally.fail(steps.path(), &wrong(what));
                     return Ok(());
                 }
             }

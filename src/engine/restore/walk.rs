@@ -112,7 +112,7 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
             (_, Some(root)) => {
                 let mut walk = tree.walk(&start.path, root)?;
                 while let Some(step) = walk.next() {
-                    if self.work.cx.is_stopped() {
+                    if self.work.place.cx.is_stopped() {
                         return Err(EngineError::Interrupted);
                     }
                     match step {
@@ -127,7 +127,7 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
                             if !self.frames.last().is_some_and(|frame| frame.failed) {
                                 self.walked.unreadable.push(self.files);
                             }
-                            self.work.tally.fail(walk.path(), &Why::unreadable(&error));
+                            self.work.place.tally.fail(walk.path(), &Why::unreadable(&error));
                         }
                     }
                 }
@@ -142,7 +142,7 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
             (Found::Root(_), None) => {}
         }
         if tell_total {
-            self.work.cx.event(&Event::Total { entries: self.files + self.others, bytes: self.bytes });
+            self.work.place.cx.event(&Event::Total { entries: self.files + self.others, bytes: self.bytes });
         }
         self.window.flush()?;
         Ok(self.walked)
@@ -185,12 +185,12 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
             match make_directory(self.work, self.options.overwrite, &parent, &dir, frame) {
                 Ok(()) => {
                     frame.dir = Some(dir);
-                    self.work.tally.directories.fetch_add(1, Relaxed);
+                    self.work.place.tally.directories.fetch_add(1, Relaxed);
                 }
                 Err(why) => {
                     let at = path[..self.frames[index].path_len].to_vec();
                     self.frames[index..].iter_mut().for_each(|frame| frame.failed = true);
-                    self.work.tally.fail(&at, &why);
+                    self.work.place.tally.fail(&at, &why);
                     self.walked.not_made.insert(at);
                     return None;
                 }
@@ -212,8 +212,11 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
             return Ok(());
         }
         if matches!(node.content, Content::Socket) {
-            self.work.tally.sockets.fetch_add(1, Relaxed);
-            self.work.cx.event(&Event::Warning { path, message: "sockets are not restored: their servers make them" });
+            self.work.place.tally.sockets.fetch_add(1, Relaxed);
+            self.work
+                .place
+                .cx
+                .event(&Event::Warning { path, message: "sockets are not restored: their servers make them" });
             return Ok(());
         }
         let dir_path_len = self.frames.last().map_or(0, |frame| frame.path_len);
@@ -225,20 +228,20 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
         } else {
             self.others += 1;
         }
-        self.work.cx.event(&Event::EntryStarted { path });
+        self.work.place.cx.event(&Event::EntryStarted { path });
         if self.options.overwrite != Overwrite::Always {
             let verdict =
-                self.work.handles.open(&dir).and_then(|handle| {
+                self.work.place.handles.open(&dir).and_then(|handle| {
                     overwrite::decide(self.options.overwrite, self.options.no_owner, &handle, &node)
                 });
             match verdict {
                 Ok(Verdict::Restore) => {}
                 Ok(Verdict::Leave) => {
-                    self.work.tally.left(node.size());
+                    self.work.place.tally.left(node.size());
                     return Ok(());
                 }
                 Err(error) => {
-                    self.work.tally.fail(path, &error.into());
+                    self.work.place.tally.fail(path, &error.into());
                     return Ok(());
                 }
             }
@@ -256,7 +259,7 @@ fn make_directory(
     frame: &mut Frame,
 ) -> std::result::Result<(), Why> {
     if rule != Overwrite::Always {
-        let handle = work.handles.open(parent)?;
+        let handle = work.place.handles.open(parent)?;
         let (in_the_way, there) = overwrite::directory_in_place(rule, &handle, &frame.name, frame.metadata.as_ref())?;
         if in_the_way {
             let message = "something that is no directory is in the way, and is not to be overwritten".into();
@@ -265,10 +268,10 @@ fn make_directory(
         if there && rule == Overwrite::Never {
             // Not even made writable for the while.
             frame.keeps_metadata = true;
-            return Ok(work.handles.open(dir).map(drop)?);
+            return Ok(work.place.handles.open(dir).map(drop)?);
         }
     }
-    Ok(work.handles.make(dir)?)
+    Ok(work.place.handles.make(dir)?)
 }
 
 /// Counts what would be restored into an empty target.

@@ -87,7 +87,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
             work,
             pool,
             limits,
-            workers: work.cx.workers.max(1),
+            workers: work.place.cx.workers.max(1),
             all_sparse,
             lists: ReadBuffers::new()?,
             files: Vec::new(),
@@ -127,7 +127,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
     /// [`EngineError::Interrupted`].
     pub(super) fn add(&mut self, item: Item) -> Result<()> {
         match item.node.content {
-            Content::File { .. } => match self.work.links.claim(&item.dir, &item.node, false) {
+            Content::File { .. } => match self.work.place.links.claim(&item.dir, &item.node, false) {
                 Claim::Later => {
                     self.weigh(&item.node);
                     self.ids += match &item.node.content {
@@ -177,23 +177,23 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
         };
         if bytes != file.size && !file.is_over() {
             let what = format!("its chunks have {bytes} bytes, its length is {}", file.size);
-            file.fail(self.work, &damaged(what));
+            file.fail(&self.work.place, &damaged(what));
         }
-        file.settle(self.work);
+        file.settle(&self.work.place);
         Ok(())
     }
 
     fn add_lists(&mut self, file: &Arc<FileTask>, lists: &[TreeId]) -> Result<u64> {
         let mut at = 0;
         for list in lists {
-            let ids = match self.work.reader.read_tree(list, &mut self.lists) {
+            let ids = match self.work.place.reader.read_tree(list, &mut self.lists) {
                 Ok(Tree::List(ids)) => ids,
                 Ok(_) => {
-                    file.fail(self.work, &damaged(format!("tree {list} is no list of chunks")));
+                    file.fail(&self.work.place, &damaged(format!("tree {list} is no list of chunks")));
                     break;
                 }
                 Err(error) => {
-                    file.fail(self.work, &Why::from(&error));
+                    file.fail(&self.work.place, &Why::from(&error));
                     break;
                 }
             };
@@ -209,17 +209,17 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
     fn add_chunks(&mut self, file: &Arc<FileTask>, ids: &[ChunkId], mut at: u64) -> Result<u64> {
         let mut number = None;
         for id in ids {
-            let location = match self.work.reader.locate_chunk(id) {
+            let location = match self.work.place.reader.locate_chunk(id) {
                 Ok(location) => location,
                 Err(error) => {
-                    file.fail(self.work, &Why::from(&error));
+                    file.fail(&self.work.place, &Why::from(&error));
                     break;
                 }
             };
             if self.extents.len() >= self.limits.extents {
                 // In the middle of a file only contents are written; the rest waits for the end of an entry.
                 self.write_contents();
-                if self.work.cx.is_stopped() {
+                if self.work.place.cx.is_stopped() {
                     return Err(EngineError::Interrupted);
                 }
                 number = None;
@@ -254,7 +254,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
         let extents = plan::order(extents, files.len(), self.limits.open_files / self.workers);
         let batch = Arc::new(Batch { files, extents });
         for range in plan::jobs(&batch.extents) {
-            if self.work.cx.is_stopped() {
+            if self.work.place.cx.is_stopped() {
                 break;
             }
             self.pool.submit(Job::Blob(Arc::clone(&batch), range));
@@ -274,14 +274,14 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
         // Of names whose first name failed, the next one is tried as a file; each round settles at least one.
         loop {
             let retries = self.work.take_retries();
-            if retries.is_empty() || self.work.cx.is_stopped() {
+            if retries.is_empty() || self.work.place.cx.is_stopped() {
                 break;
             }
             let mut later = Vec::new();
             for retry in retries {
                 match retry {
                     Retry::AsOwn(item) => self.add_file(item, Claim::Own)?,
-                    Retry::AsFirst(item) => match self.work.links.claim(&item.dir, &item.node, true) {
+                    Retry::AsFirst(item) => match self.work.place.links.claim(&item.dir, &item.node, true) {
                         Claim::Later => later.push(item),
                         claim => self.add_file(item, claim)?,
                     },
@@ -290,12 +290,12 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
             self.write_contents();
             self.submit_items(later, Job::Links);
         }
-        self.work.links.forget_seen();
+        self.work.place.links.forget_seen();
         let others = std::mem::take(&mut self.others);
         self.submit_items(others, Job::Others);
         self.finish_directories();
         (self.entries, self.bytes) = (0, 0);
-        if self.work.cx.is_stopped() { Err(EngineError::Interrupted) } else { Ok(()) }
+        if self.work.place.cx.is_stopped() { Err(EngineError::Interrupted) } else { Ok(()) }
     }
 
     fn submit_items(&mut self, items: Vec<Item>, job: impl Fn(Vec<Item>) -> Job) {

@@ -1,16 +1,17 @@
 //! What workers do: fetch a blob once and write its chunks wherever they go, make what has no content, finish directories.
 
-use crate::engine::context::Context;
-use crate::engine::restore::dirs::{Dir, Handles};
+use crate::engine::context::chain;
+use crate::engine::restore::dirs::Dir;
 use crate::engine::restore::file::FileTask;
-use crate::engine::restore::links::{Links, Source};
+use crate::engine::restore::links::Source;
+use crate::engine::restore::place::Place;
 use crate::engine::restore::plan::Extent;
-use crate::engine::restore::tally::{Tally, Why};
+use crate::engine::restore::tally::Why;
 use crate::format::node::{Content, Metadata, Node};
-use crate::fs::{FsError, RestoreOptions as FsOptions, Warning};
+use crate::fs::{FsError, Warning};
 use crate::progress::Event;
 use crate::repository::index::{BlobIndex, Location};
-use crate::repository::pack_reader::{PackReader, ReadBuffers};
+use crate::repository::pack_reader::ReadBuffers;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,14 +59,7 @@ pub(super) enum Retry {
 /// What all workers share.
 #[derive(Debug)]
 pub(super) struct Work<'a> {
-    pub(super) cx: &'a Context,
-    pub(super) reader: &'a PackReader,
-    pub(super) handles: Handles,
-    pub(super) fs_options: FsOptions,
-    pub(super) links: Links,
-    pub(super) tally: &'a Tally<'a>,
-    /// Which files are in place, by their number in the walk; for verification.
-    pub(super) in_place: Option<Mutex<Vec<u64>>>,
+    pub(super) place: Place<'a>,
     pub(super) retries: Mutex<Vec<Retry>>,
 }
 
@@ -77,7 +71,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Work<'_> {
     /// Does a job. After a stop nothing more is done, and no file that is not whole is put in place.
     pub(super) fn run(&self, buffers: &mut ReadBuffers, job: Job) {
-        if self.cx.is_stopped() {
+        if self.place.cx.is_stopped() {
             return;
         }
         match job {
@@ -85,40 +79,22 @@ impl Work<'_> {
             Job::Small(files) => {
                 for (file, bytes) in files {
                     if !bytes.is_empty() {
-                        file.write(self, 0, &bytes);
+                        file.write(&self.place, 0, &bytes);
                     }
-                    file.settle(self);
+                    file.settle(&self.place);
                 }
             }
             Job::Others(items) => items.iter().for_each(|item| self.other(item)),
             Job::Links(items) => items.into_iter().for_each(|item| self.link(item)),
             Job::Directories(dirs) => {
                 for (dir, metadata) in dirs {
-                    match self.handles.open(&dir) {
-                        Ok(handle) => self.tally.warn(&handle.finish(&metadata, &self.fs_options)),
-                        Err(error) => self.tally.fail(&dir.path(), &error.into()),
+                    match self.place.handles.open(&dir) {
+                        Ok(handle) => self.place.tally.warn(&handle.finish(&metadata, &self.place.fs_options)),
+                        Err(error) => self.place.tally.fail(&dir.path(), &error.into()),
                     }
                 }
             }
         }
-    }
-
-    /// A file is in place.
-    pub(super) fn restored(&self, number: u64) {
-        if let Some(bits) = &self.in_place {
-            let mut bits = lock(bits);
-            let word = (number / 64) as usize;
-            if bits.len() <= word {
-                bits.resize(word + 1, 0);
-            }
-            bits[word] |= 1 << (number % 64);
-        }
-    }
-
-    /// Whether a file is in place.
-    pub(super) fn is_restored(&self, number: u64) -> bool {
-        let Some(bits) = &self.in_place else { return false };
-        lock(bits).get((number / 64) as usize).is_some_and(|word| word & (1 << (number % 64)) != 0)
     }
 
     fn blob(&self, files: &[Arc<FileTask>], extents: &[Extent], buffers: &mut ReadBuffers) {
@@ -126,24 +102,24 @@ impl Work<'_> {
         let Some(first) = extents.first() else { return };
         let blob = BlobIndex(first.blob);
         if extents.iter().any(|extent| !file(extent).is_over())
-            && let Err(error) = self.reader.read_blob(blob, buffers)
+            && let Err(error) = self.place.reader.read_blob(blob, buffers)
         {
             let why = Why::from(&error);
-            extents.iter().for_each(|extent| file(extent).fail(self, &why));
+            extents.iter().for_each(|extent| file(extent).fail(&self.place, &why));
         }
         // Extents of one chunk stand together: it is hashed once.
         for run in extents.chunk_by(|a, b| (a.offset, a.len, a.id) == (b.offset, b.len, b.id)) {
             let chunk = run.iter().any(|extent| !file(extent).is_over()).then(|| {
                 let location = Location { blob, offsets: [run[0].offset, 0], lens: [run[0].len, 0] };
-                self.reader.check_chunk(&run[0].id, &location, &buffers.plain[0])
+                self.place.reader.check_chunk(&run[0].id, &location, &buffers.plain[0])
             });
             for extent in run {
                 match &chunk {
-                    Some(Ok(bytes)) => file(extent).write(self, extent.at, bytes),
-                    Some(Err(error)) => file(extent).fail(self, &error.into()),
+                    Some(Ok(bytes)) => file(extent).write(&self.place, extent.at, bytes),
+                    Some(Err(error)) => file(extent).fail(&self.place, &error.into()),
                     None => {}
                 }
-                file(extent).settle(self);
+                file(extent).settle(&self.place);
             }
         }
     }
@@ -151,47 +127,46 @@ impl Work<'_> {
     fn other(&self, item: &Item) {
         let Item { dir, node, .. } = item;
         let made = |act: &dyn Fn(&crate::fs::TargetDir) -> Result<Vec<Warning>, FsError>| -> Result<_, FsError> {
-            act(&self.handles.open(dir)?)
+            act(&self.place.handles.open(dir)?)
         };
         let made = match &node.content {
             Content::Symlink { target } => {
-                made(&|handle| handle.create_symlink(&node.name, target, &node.metadata, &self.fs_options))
+                made(&|handle| handle.create_symlink(&node.name, target, &node.metadata, &self.place.fs_options))
             }
-            content => made(&|handle| handle.make_special(&node.name, content, &node.metadata, &self.fs_options)),
+            content => made(&|handle| handle.make_special(&node.name, content, &node.metadata, &self.place.fs_options)),
         };
         match made {
             Ok(warnings) => {
-                self.tally.warn(&warnings);
-                self.tally.done(&self.tally.others, 0);
+                self.place.tally.warn(&warnings);
+                self.place.tally.done(&self.place.tally.others, 0);
             }
-            Err(error) => self.tally.fail(&dir.path_of(&node.name), &error.into()),
+            Err(error) => self.place.tally.fail(&dir.path_of(&node.name), &error.into()),
         }
     }
 
     fn link(&self, item: Item) {
         let path = || item.dir.path_of(&item.node.name);
-        match self.links.source(&item.node) {
+        match self.place.links.source(&item.node) {
             Source::File(dir, name, id) => {
-                let linked = self
-                    .handles
-                    .open(&dir)
-                    .and_then(|source| self.handles.open(&item.dir)?.hard_link(&item.node.name, &source, &name, id));
+                let linked = self.place.handles.open(&dir).and_then(|source| {
+                    self.place.handles.open(&item.dir)?.hard_link(&item.node.name, &source, &name, id)
+                });
                 match linked {
                     Ok(()) => {
-                        self.tally.hard_links.fetch_add(1, Relaxed);
-                        self.tally.done(&self.tally.files, item.node.size());
-                        self.restored(item.number);
+                        self.place.tally.hard_links.fetch_add(1, Relaxed);
+                        self.place.tally.done(&self.place.tally.files, item.node.size());
+                        self.place.restored(item.number);
                     }
                     Err(error) => {
-                        let message = format!("made a file of its own: {}", super::tally::chain(&error));
-                        self.cx.event(&Event::Warning { path: &path(), message: &message });
+                        let message = format!("made a file of its own: {}", chain(&error));
+                        self.place.cx.event(&Event::Warning { path: &path(), message: &message });
                         lock(&self.retries).push(Retry::AsOwn(item));
                     }
                 }
             }
             Source::None { is_damage: true } => {
                 let message = "another name of the same file could not be restored: its content is damaged".into();
-                self.tally.fail(&path(), &Why { message, is_damage: true });
+                self.place.tally.fail(&path(), &Why { message, is_damage: true });
             }
             Source::None { is_damage: false } => lock(&self.retries).push(Retry::AsFirst(item)),
         }
