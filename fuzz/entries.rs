@@ -3,14 +3,51 @@
 //! The functions are shared: `targets/` runs them under libFuzzer, `tests/fuzz_corpus.rs` runs them over every committed
 //! corpus file with the ordinary toolchain. A function panics when a promise is broken, and only then; refusing the
 //! bytes is fine. Where a value is accepted, encoding it again must give the same bytes (one encoding for each value).
+//!
+//! What is stored sealed is fuzzed twice: as it is stored (`envelope`, `sealed`, `key_slot`, `pack_end`), and as it is
+//! once opened, since somebody with keys may have sealed anything.
 
-use cairn::object::{NAME_LEN_MAX, ObjectName};
+pub mod fixtures;
+
+use cairn::codec::{Compressor, Decompressor, Level};
+use cairn::crypto::aead::{Sealer, seal_once};
+use cairn::crypto::kdf::derive_committed;
+use cairn::crypto::random::SeededRandom;
+use cairn::crypto::secret::Secret;
+use cairn::format::cell::{self, CellEntries, CellKeys, CellReferences};
+use cairn::format::config::Config;
+use cairn::format::envelope::{self, OpenEnvelope};
+use cairn::format::key_slot::{self, Slot, SlotKind, Unlock};
+use cairn::format::pack::{self, PackKind};
+use cairn::format::segment::{self, SegmentBuilder};
+use cairn::format::session::Session;
+use cairn::format::tree::{self as trees, Tree};
+use cairn::format::wire::{FormatError, Reader, Writer};
+use cairn::format::{dataset_root, sealed};
+use cairn::object::{NAME_LEN_MAX, ObjectKind, ObjectName};
+use cairn::residency::place::Pin;
+use std::sync::LazyLock;
 
 /// A target: its name, which is also that of its corpus folder, and its function.
 pub type Entry = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ENTRIES: &[Entry] = &[("object_name", object_name)];
+pub const ENTRIES: &[Entry] = &[
+    ("cell", cell),
+    ("codec_expand", codec_expand),
+    ("config", config),
+    ("envelope", envelope),
+    ("key_slot", key_slot),
+    ("key_text", key_text),
+    ("object_name", object_name),
+    ("pack_end", pack_end),
+    ("pin", pin),
+    ("sealed", sealed),
+    ("segment", segment),
+    ("session", session),
+    ("tree", tree),
+    ("tree_references", tree_references),
+];
 
 /// Texts as object names: whatever is accepted stays below its root and keeps its spelling.
 pub fn object_name(data: &[u8]) {
@@ -21,4 +58,271 @@ pub fn object_name(data: &[u8]) {
     let mut parts = std::path::Path::new(text).components();
     assert!(parts.all(|part| matches!(part, std::path::Component::Normal(_))), "leaves its root: {text:?}");
     assert!(text.ends_with(name.last_part()) && !name.last_part().contains('/'), "wrong last part: {text:?}");
+}
+
+/// Texts as key files and recovery keys; and any 32 bytes as a key, whose text is then spoilt in one place.
+pub fn key_text(data: &[u8]) {
+    if let Some(unlock) = std::str::from_utf8(data).ok().and_then(|text| Unlock::from_text(text).ok()) {
+        let compact: String = String::from_utf8_lossy(data).chars().filter(|c| !c.is_whitespace()).collect();
+        assert_eq!(unlock.to_text(), Some(compact.to_ascii_lowercase()), "two texts of one key");
+    }
+    let Some((secret, [at, other, ..])) = data.split_first_chunk::<32>() else { return };
+    let text = Unlock::Recovery(Secret::new(*secret)).to_text().expect("a recovery key has a text");
+    assert!(matches!(Unlock::from_text(&text), Ok(Unlock::Recovery(read)) if read.expose() == secret), "lost: {text}");
+    let at = usize::from(*at) % text.len();
+    let spoilt = format!("{}{}{}", &text[..at], char::from(*other), &text[at + 1..]);
+    assert!(spoilt == text || Unlock::from_text(&spoilt).is_err(), "{spoilt} is read as {text}");
+}
+
+/// Pins: whatever is accepted has one spelling, which is read as the same pin.
+pub fn pin(data: &[u8]) {
+    let Some(pin) = std::str::from_utf8(data).ok().and_then(|text| Pin::parse(text).ok()) else { return };
+    assert_eq!(Pin::parse(&pin.to_string()).as_ref(), Ok(&pin), "another pin");
+    assert!(pin.to_string().len() <= 38, "longer than all provinces: {pin}");
+}
+
+/// Configurations: before any key is there, and authenticated.
+pub fn config(data: &[u8]) {
+    let Ok(read) = Config::decode_unverified(data) else {
+        assert!(Config::decode(data, &fixtures::master()).is_err(), "malformed, but authentic");
+        return;
+    };
+    let again = read.encode(&fixtures::master());
+    assert_eq!(again[..again.len() - 32], data[..data.len() - 32], "two encodings of one configuration");
+    assert_eq!(Config::decode(&again, &fixtures::master()).as_ref(), Ok(&read));
+    assert_eq!(Config::decode(data, &fixtures::master()).is_ok(), again == data, "not authentic, but accepted");
+}
+
+/// Key slots as stored; and the bytes as what a slot holds, behind good seals.
+pub fn key_slot(data: &[u8]) {
+    if let Ok(slot) = key_slot::decode(data)
+        && slot.kind != SlotKind::Password
+    {
+        open_slot(&slot);
+    }
+    static CLEAR: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let clear =
+            [b"\x89CAIRN\r\n\x01\0\x02\x01\0\0\0\0", fixtures::place().repository.as_bytes().as_slice()].concat();
+        [clear, vec![9; 16], vec![SlotKind::KeyFile as u8], vec![0; 12], vec![7; 32]].concat()
+    });
+    let Unlock::KeyFile(secret) = fixtures::unlock() else { return };
+    let (key, commitment) = derive_committed("cairn v1 slot", &secret, &[&CLEAR]);
+    let mut w = Writer::from_vec(CLEAR.clone());
+    w.raw(&commitment);
+    let mut bound = CLEAR.clone();
+    for key in [key, fixtures::master().slot_notes_key(&CLEAR)] {
+        let mut sealed = data.to_vec();
+        seal_once(key, &bound, &mut sealed).expect("short enough to seal");
+        w.u32(sealed.len() as u32);
+        w.raw(&sealed);
+        // The notes are bound to all that stands before them.
+        bound = w.as_slice().to_vec();
+    }
+    let slot = key_slot::decode(w.as_slice()).expect("a slot with a good outside");
+    let opened = (slot.open(&fixtures::unlock()).err(), slot.notes(&fixtures::master()).err());
+    assert!(
+        !is_sealed_off(opened.0.as_ref()) && !is_sealed_off(opened.1.as_ref()),
+        "the seals are not good: {opened:?}"
+    );
+    let (payload, notes) = open_slot(&slot);
+    assert!(payload.is_none_or(|again| again == data), "two encodings of one payload");
+    assert!(notes.is_none_or(|again| again == data), "two encodings of the same notes");
+}
+
+/// Whether something did not even open, so that its content was never looked at.
+fn is_sealed_off(error: Option<&FormatError>) -> bool {
+    matches!(error, Some(FormatError::NotAuthentic { .. } | FormatError::NoRecipient { .. }))
+}
+
+/// Payload and notes of a slot, encoded again.
+fn open_slot(slot: &Slot) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+    let payload = slot.open(&fixtures::unlock()).ok().map(|opened| {
+        let mut w = Writer::new();
+        w.raw(opened.master.expose());
+        w.varint(opened.roots.len() as u64);
+        for root in &opened.roots {
+            w.raw(root.dataset.as_bytes());
+            w.u32(root.epoch);
+            w.raw(root.expose());
+        }
+        w.into_vec()
+    });
+    let notes = slot.notes(&fixtures::master()).ok().map(|notes| {
+        let mut w = Writer::new();
+        [&notes.holder, &notes.purpose, &notes.host].into_iter().for_each(|text| w.bytes(text.as_bytes()));
+        w.timestamp(notes.created);
+        w.u8(u8::from(notes.expires.is_some()));
+        notes.expires.into_iter().for_each(|time| w.timestamp(time));
+        w.into_vec()
+    });
+    (payload, notes)
+}
+
+/// Headers of every sealed kind, for somebody who has all keys.
+pub fn envelope(data: &[u8]) {
+    let keys = fixtures::keys();
+    let dataset = fixtures::master().dataset_recipient(&fixtures::place().repository);
+    let all = [&keys.index, &keys.references, &keys.entries, &keys.data, &dataset];
+    let len = envelope::header_len(data);
+    let Some(kind) = data.get(10).and_then(|byte| ObjectKind::from_byte(*byte)) else { return };
+    let closed = envelope::open(data, kind, &fixtures::place(), &[]);
+    let Ok(opened) = envelope::open(data, kind, &fixtures::place(), &all) else { return };
+    assert_eq!(len, Ok(opened.header_len), "two lengths of one header");
+    assert!(opened.header_len <= data.len() && (1..=envelope::SECTIONS_MAX).contains(&opened.sections()));
+    assert!(closed.is_ok_and(|closed| closed.header_len == opened.header_len), "keys change how it is read");
+    for section in 0..opened.sections() + 1 {
+        let mut message = data[opened.header_len..].to_vec();
+        let open = opened.open(section, 0, "message", &mut message);
+        assert!(open.is_ok() || message.is_empty() || message == data[opened.header_len..], "half opened");
+    }
+}
+
+/// Small objects as stored, with all keys; and messages once opened, with their padding.
+pub fn sealed(data: &[u8]) {
+    if let Ok(content) = sealed::unpad(data, "message") {
+        assert_eq!(sealed::pad(&content), data, "two paddings of one message");
+    }
+    let (place, keys) = (fixtures::place(), fixtures::keys());
+    if let Ok(root) = dataset_root::decode(data, &place, &fixtures::master()) {
+        assert_eq!((root.dataset, root.epoch), (place.dataset, place.epoch), "a root of another place");
+    }
+    if let Ok(read) = Session::decode(data, &place, &keys.index) {
+        session(&read.encode_content());
+    }
+    let _ = segment::decode(data, &place, &keys.index);
+    let all = CellKeys { references: &keys.references, entries: &keys.entries };
+    if let Ok(read) = cell::decode(data, &place, all) {
+        assert!(read.entries.is_some(), "a cell that opens in part with all keys");
+    }
+}
+
+/// What sessions hold.
+pub fn session(data: &[u8]) {
+    let Ok(read) = Session::decode_content(data) else { return };
+    assert_eq!(read.encode_content(), data, "two encodings of one session");
+}
+
+/// What either section of a cell holds.
+pub fn cell(data: &[u8]) {
+    if let Ok(read) = CellReferences::decode(data) {
+        assert_eq!(read.encode(), data, "two encodings of one section 0");
+    }
+    if let Ok(read) = CellEntries::decode(data) {
+        assert_eq!(read.encode(), data, "two encodings of one section 1");
+    }
+}
+
+/// What segments hold.
+pub fn segment(data: &[u8]) {
+    let Ok(packs) = segment::decode_content(data) else { return };
+    let mut builder = SegmentBuilder::default();
+    for pack in &packs {
+        let used = u64::from(pack.header_len) + pack.blobs.iter().map(pack::BlobEntry::stored_len).sum::<u64>();
+        assert!(used <= pack.size && pack.size <= pack::PACK_LEN_MAX, "blobs outside of their pack");
+        builder.push(pack);
+    }
+    assert_eq!(builder.content(), data, "two encodings of one segment");
+}
+
+struct OpenPack {
+    kind: PackKind,
+    sealer: Sealer,
+    opened: OpenEnvelope,
+}
+
+/// The header of a pack, as its writer and as its reader have it.
+fn open_pack(kind: PackKind) -> OpenPack {
+    let keys = fixtures::keys();
+    let meta: [&[_]; 3] = [&[&keys.index], &[&keys.references], &[&keys.entries]];
+    let data: [&[_]; 2] = [&[&keys.index], &[&keys.data]];
+    let recipients = if kind == PackKind::Meta { meta.as_slice() } else { data.as_slice() };
+    let new = envelope::create(kind.object_kind(), &fixtures::place(), recipients, &SeededRandom::new(1))
+        .expect("a header for known recipients");
+    let opened = envelope::open(&new.header, kind.object_kind(), &fixtures::place(), &[&keys.index])
+        .expect("a header that was just made");
+    OpenPack { kind, sealer: new.sealer, opened }
+}
+
+/// The end of a pack as stored; and the bytes as the list of blobs and as the trailer behind a good seal.
+pub fn pack_end(data: &[u8]) {
+    static PACKS: LazyLock<[OpenPack; 2]> = LazyLock::new(|| [PackKind::Data, PackKind::Meta].map(open_pack));
+    let footer = &data[data.len().saturating_sub(pack::FOOTER_LEN)..];
+    let end = pack::end_len(footer).ok().and_then(|len| data.len().checked_sub(len)).map(|start| &data[start..]);
+    for OpenPack { kind, sealer, opened } in PACKS.iter() {
+        for end in [Some(data), end].into_iter().flatten() {
+            let _ = pack::decode_end(*kind, opened, end);
+        }
+        let mut r = Reader::new(data, "blobs");
+        if let Ok(blobs) = pack::read_blobs(&mut r, *kind) {
+            let mut w = Writer::new();
+            pack::write_blobs(&mut w, *kind, &blobs);
+            assert_eq!(w.as_slice(), &data[..data.len() - r.remaining()], "two encodings of the same blobs");
+            let plain = |part| blobs.iter().map(move |blob| blob.plain_len(part));
+            assert!(plain(0).chain(plain(1)).all(|len| len <= pack::BLOB_PLAIN_MAX), "a blob beyond its bound");
+        }
+        let mut message = sealed::pad(data);
+        let number = sealer.number().expect("fewer messages than there are numbers");
+        let number = sealer.seal(number, pack::TRAILER_SECTION, &mut [&mut message]).expect("short enough to seal");
+        let end = [&number.to_le_bytes(), message.as_slice(), &[0; pack::FOOTER_LEN]].concat();
+        let decoded = pack::decode_end(*kind, opened, &end);
+        assert!(!is_sealed_off(decoded.as_ref().err()), "the seal is not good: {decoded:?}");
+        if let Ok(trailer) = decoded {
+            let mut w = Writer::new();
+            w.raw(trailer.session.as_bytes());
+            w.raw(trailer.host.as_bytes());
+            pack::write_blobs(&mut w, *kind, &trailer.blobs);
+            assert_eq!(w.as_slice(), data, "two encodings of one trailer");
+        }
+    }
+}
+
+/// Trees and lists: two bytes say how long the references are; the entries follow.
+pub fn tree(data: &[u8]) {
+    let Some((len, parts)) = data.split_first_chunk::<2>() else { return };
+    let Some((references, entries)) = parts.split_at_checked(u16::from_le_bytes(*len).into()) else { return };
+    let Ok(tree) = trees::decode(references, entries) else { return };
+    let again = match &tree {
+        Tree::Leaf(nodes) => trees::encode_leaf(nodes),
+        Tree::Pages(pages) => trees::encode_pages(pages),
+        Tree::List(chunks) => trees::encode_list(chunks),
+    }
+    .expect("what was decoded can be encoded");
+    assert_eq!(
+        (again.references.as_slice(), again.entries.as_slice()),
+        (references, entries),
+        "two encodings of a tree"
+    );
+}
+
+/// References alone, which are all that pruning reads.
+pub fn tree_references(data: &[u8]) {
+    let Ok(read) = trees::decode_references(data) else { return };
+    let mut w = Writer::new();
+    w.u8(data[0]);
+    w.varint(read.trees.len() as u64);
+    read.trees.iter().for_each(|id| w.raw(id.as_bytes()));
+    w.varint(read.chunks.len() as u64);
+    read.chunks.iter().for_each(|id| w.raw(id.as_bytes()));
+    assert_eq!(w.as_slice(), data, "two encodings of the same references");
+}
+
+/// Compressed parts: two bytes say the expanded length, in units of 16 bytes less 15 (so that 0 is possible).
+pub fn codec_expand(data: &[u8]) {
+    let Some((len, packed)) = data.split_first_chunk::<2>() else { return };
+    let len = (usize::from(u16::from_le_bytes(*len)) * 16).saturating_sub(15);
+    let mut codec = Decompressor::new().expect("memory for a decompressor");
+    let mut plain = Vec::new();
+    let expanded = codec.expand(packed, len, &mut plain);
+    assert!(plain.capacity() <= len.max(data.len()) + 64, "{} bytes were taken for {len}", plain.capacity());
+    if expanded.is_err() {
+        return;
+    }
+    assert_eq!(plain.len(), len, "another length");
+    let mut again = Vec::new();
+    assert!(codec.expand(packed, len + 1, &mut again).is_err(), "two lengths of one part");
+    let compressed = Compressor::new(Level::Zstd(1)).and_then(|mut c| c.compress(&plain, &mut again));
+    compressed.expect("memory for a compressor");
+    let mut twice = Vec::new();
+    assert_eq!(codec.expand(&again, len, &mut twice), Ok(()));
+    assert_eq!(twice, plain, "lost in compression");
 }

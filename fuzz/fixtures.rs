@@ -1,9 +1,7 @@
 //! The repository that fuzz targets and seeds belong to: fixed names, fixed keys, nothing secret.
 
-use cairn::clock::Timestamp;
 use cairn::crypto::keyring::{DatasetKeys, DatasetRoot, MasterKey};
 use cairn::crypto::secret::Secret;
-use cairn::crypto::sign::Identity;
 use cairn::format::envelope::Place;
 use cairn::format::key_slot::Unlock;
 use cairn::id::{DatasetId, RepositoryId};
@@ -28,17 +26,7 @@ pub fn keys() -> DatasetKeys {
     root().keys()
 }
 
-/// The host that signs.
-pub fn identity() -> Identity {
-    Identity::from_seed(&Secret::new([0x55; 32]))
-}
-
 /// What opens the slot.
 pub fn unlock() -> Unlock {
     Unlock::KeyFile(Secret::new([0x66; 32]))
-}
-
-/// A moment.
-pub fn time() -> Timestamp {
-    Timestamp { seconds: 1_700_000_000, nanoseconds: 123_456_789 }
 }

@@ -1,9 +1,11 @@
 //! One value of everything that is stored, with every field and variant in use: what seeds and damage tests start from.
 
-use super::fixtures::{identity, keys, master, place, root, time, unlock};
+use super::fixtures::{keys, master, place, root, unlock};
 use cairn::chunker::ChunkerParams;
 use cairn::clock::Timestamp;
 use cairn::crypto::random::Randomness;
+use cairn::crypto::secret::Secret;
+use cairn::crypto::sign::Identity;
 use cairn::format::cell::{self, CellEntries, CellKeys, CellReferences, Failure, Outcome, Statistics};
 use cairn::format::config::Config;
 use cairn::format::envelope::{self, NewEnvelope};
@@ -17,6 +19,16 @@ use cairn::format::{dataset_root, wire::Result};
 use cairn::id::{ChunkId, IndexKey, PackId, SegmentId, SessionId, SlotId, TreeId};
 use cairn::residency::place::Pin;
 use std::sync::Arc;
+
+/// The host that signs.
+pub fn identity() -> Identity {
+    Identity::from_seed(&Secret::new([0x55; 32]))
+}
+
+/// A moment.
+pub fn time() -> Timestamp {
+    Timestamp { seconds: 1_700_000_000, nanoseconds: 123_456_789 }
+}
 
 fn chunk_id(byte: u8) -> ChunkId {
     ChunkId::from_bytes([byte; 32])

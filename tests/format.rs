@@ -6,8 +6,6 @@ mod contents;
 #[path = "../fuzz/fixtures.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared; each test needs a part")]
 mod fixtures;
-#[path = "support/hex.rs"]
-mod hex;
 #[path = "format/objects.rs"]
 mod objects;
 #[path = "format/packs.rs"]

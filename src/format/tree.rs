@@ -190,6 +190,9 @@ fn encode_node(
     if meta.mtime.nanoseconds > NANOSECONDS_MAX || meta.ctime.nanoseconds > NANOSECONDS_MAX {
         return Err(FormatError::Invalid { what: "time of an entry" });
     }
+    if meta.links > 1 && node.is_directory() {
+        return Err(FormatError::Invalid { what: "number of links of a directory" });
+    }
     let mut flags = if meta.xattrs.is_empty() { 0 } else { FLAG_XATTRS };
     flags |= if meta.links > 1 { FLAG_LINKED } else { 0 };
     let kind = match &node.content {

@@ -1,7 +1,8 @@
 //! The structures in clear, as they are before they are sealed: one encoding for each value, whatever the bytes.
 
-use super::random::{cases, check, seed};
+use super::random::{cases, check, stream};
 use super::{fixtures, strategies};
+use cairn::crypto::random::{Randomness, SeededRandom};
 use cairn::format::cell::{CellEntries, CellReferences};
 use cairn::format::config::Config;
 use cairn::format::envelope::MAGIC;
@@ -186,22 +187,17 @@ fn padded_messages() {
 }
 
 /// Bytes from a stream of noise.
-struct Noise(blake3::OutputReader);
+struct Noise(SeededRandom);
 
 impl Noise {
-    fn new(seed: &[u8; 32]) -> Self {
-        Self(blake3::Hasher::new_keyed(seed).finalize_xof())
-    }
-
     fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        self.0.fill(&mut bytes);
+        self.0.fill(&mut bytes).expect("a seeded stream does not end");
         bytes
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        let mut word = [0; 8];
-        self.0.fill(&mut word);
+        let word = <dyn Randomness>::bytes(&self.0).expect("a seeded stream does not end");
         (u64::from_le_bytes(word) % bound as u64) as usize
     }
 
@@ -243,9 +239,8 @@ impl Noise {
 
 #[test]
 fn no_bytes_make_a_decoder_panic() {
-    let (seed, cases) = (seed(), cases(10_000));
-    println!("CAIRN_TEST_SEED={}", blake3::Hash::from_bytes(seed).to_hex());
-    let mut noise = Noise::new(&seed);
+    let cases = cases(10_000);
+    let mut noise = Noise(stream("noise", cases));
     for (name, recode) in RECODE {
         let mut accepted: u64 = 0;
         for _ in 0..cases {
@@ -261,9 +256,8 @@ fn no_bytes_make_a_decoder_panic() {
 
 #[test]
 fn changed_encodings_are_refused_or_have_one_value() {
-    let (seed, cases) = (seed(), cases(10_000));
-    println!("CAIRN_TEST_SEED={}", blake3::Hash::from_bytes(seed).to_hex());
-    let mut noise = Noise::new(&seed);
+    let cases = cases(10_000);
+    let mut noise = Noise(stream("changes", cases));
     for (name, recode) in RECODE {
         let good = super::objects::sample(name);
         assert_eq!(recode(&good).as_ref(), Ok(&good), "{name}");

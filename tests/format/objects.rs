@@ -186,7 +186,7 @@ fn sections(kind: ObjectKind, count: usize, signed: bool) -> Vec<u8> {
     let content = samples::session().encode_content();
     let recipients = [&keys.index];
     let sections: Vec<_> = (0..count).map(|_| Section { recipients: &recipients, content: &content }).collect();
-    let identity = fixtures::identity();
+    let identity = samples::identity();
     let identity = signed.then_some(&identity);
     sealed::encode(kind, &fixtures::place(), &sections, identity, &SeededRandom::new(6)).unwrap()
 }
@@ -213,7 +213,7 @@ fn limits_of_objects() {
     let (random, keys, place) = (SeededRandom::new(7), fixtures::keys(), fixtures::place());
     let session = |len| Session { host_name: vec![b'h'; len], ..samples::session() };
     for (len, good) in [(HOST_NAME_MAX, true), (HOST_NAME_MAX + 1, false)] {
-        let encoded = session(len).encode(&place, &keys.index, &fixtures::identity(), &random);
+        let encoded = session(len).encode(&place, &keys.index, &samples::identity(), &random);
         assert_eq!(encoded.is_ok(), good, "host name of {len} bytes");
         assert_eq!(Session::decode_content(&session(len).encode_content()).is_ok(), good);
     }
@@ -224,7 +224,7 @@ fn limits_of_objects() {
     let decoded = sealed::decode(&vec![0; content.len() + 1], ObjectKind::Segment, &place, &[], false);
     assert!(matches!(decoded, Err(FormatError::Limit { what: "object", .. })));
 
-    let many = vec![&keys.index; STANZAS_MAX + 1];
+    let many = [&keys.index; STANZAS_MAX + 1];
     let create = |recipients: &[&[_]]| envelope::create(ObjectKind::Segment, &place, recipients, &random);
     assert!(create(&[&many[..STANZAS_MAX]]).is_ok_and(|new| new.header.len() <= HEADER_LEN_MAX));
     for recipients in [&[&many[..]][..], &[], &[&many[..1], &[]], &[&many[..1]; 4]] {

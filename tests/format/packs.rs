@@ -63,7 +63,7 @@ fn altered_packs_are_noticed() {
         let pack = samples::pack_object(kind, &SeededRandom::new(1)).unwrap();
         assert_eq!(read(kind, &pack), Ok(samples::trailer(kind)));
         let (unsigned, signature) = pack.split_last_chunk::<SIGNATURE_LEN>().unwrap();
-        let host = fixtures::identity().host_key();
+        let host = samples::identity().host_key();
         assert_eq!(sign::verify(&host, &hash::stored(unsigned), signature), Ok(()));
 
         let end = pack.len() - end_len(&pack[pack.len() - FOOTER_LEN..]).unwrap();

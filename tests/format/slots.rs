@@ -29,11 +29,13 @@ fn slot_of(payload: &[u8], notes_content: &[u8]) -> Vec<u8> {
     let (key, commitment) = derive_committed("cairn v1 slot", &secret, &[&clear]);
     let mut w = Writer::from_vec(clear.clone());
     w.raw(&commitment);
+    let mut bound = clear.clone();
     for (key, content) in [(key, payload), (fixtures::master().slot_notes_key(&clear), notes_content)] {
         let mut sealed = content.to_vec();
-        seal_once(key, &clear, &mut sealed).unwrap();
+        seal_once(key, &bound, &mut sealed).unwrap();
         w.u32(sealed.len() as u32);
         w.raw(&sealed);
+        bound = w.as_slice().to_vec();
     }
     w.into_vec()
 }

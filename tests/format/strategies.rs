@@ -108,8 +108,14 @@ fn metadata() -> impl Strategy<Value = Metadata> {
 
 /// The entries of a directory.
 pub(crate) fn nodes() -> impl Strategy<Value = Vec<Node>> {
-    btree_map(name(), (metadata(), content()), 0..8)
-        .prop_map(|map| map.into_iter().map(|(name, (metadata, content))| Node { name, metadata, content }).collect())
+    let node = |(name, (metadata, content))| {
+        let mut node = Node { name, metadata, content };
+        if node.is_directory() {
+            (node.metadata.links, node.metadata.device) = (1, 0);
+        }
+        node
+    };
+    btree_map(name(), (metadata(), content()), 0..8).prop_map(move |map| map.into_iter().map(node).collect())
 }
 
 /// The pages of a large directory.

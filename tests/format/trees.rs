@@ -2,7 +2,7 @@
 
 use super::contents::{damage, encode_tree, join, round_trip};
 use super::random::check;
-use super::{fixtures, samples, strategies};
+use super::{samples, strategies};
 use cairn::format::node::{
     Body, Content, INLINE_MAX, LINK_TARGET_MAX, Metadata, Node, Owner, XATTR_COUNT_MAX, XATTR_NAME_MAX,
     XATTR_VALUE_MAX, Xattr,
@@ -62,7 +62,7 @@ fn damaged_samples() {
 
 fn node(name: &[u8], content: Content) -> Node {
     let owner = Arc::new(Owner { uid: 0, gid: 0, user: Vec::new(), group: Vec::new() });
-    let (mtime, ctime) = (fixtures::time(), fixtures::time());
+    let (mtime, ctime) = (samples::time(), samples::time());
     let metadata = Metadata { mode: 0o644, owner, mtime, ctime, inode: 1, device: 0, links: 1, xattrs: Vec::new() };
     Node { name: name.to_vec(), metadata, content }
 }
@@ -213,6 +213,7 @@ fn malformed_entries_are_refused() {
         ((0, 0), with(1, &[64]), "unknown flag"),
         ((0, 0), with(1, &[1]), "sparse, but no file"),
         ((0, 0), with(1, &[16]), "inline, but no file"),
+        ((1, 0), [&[2, 8][..], &FIFO[2..], &[2, 0]].concat(), "a directory with several links"),
         ((0, 0), with(2, &[0x80, 0x20]), "mode of 13 bits"),
         ((0, 0), with(2, &[0x80, 0x00]), "mode longer than needed"),
         ((0, 0), with(5, &[0x80, 0x94, 0xeb, 0xdc, 0x03]), "10^9 nanoseconds"),
@@ -293,6 +294,10 @@ fn limits_hold_on_both_sides() {
         assert_eq!(accepted(meta(&named)), good, "NUL in an attribute's name");
         let nameless = |m: &mut Metadata| m.xattrs = vec![xattr(1 - beyond, 0)];
         assert_eq!(accepted(meta(&nameless)), good, "attribute without name");
+        let directory = Content::Directory { tree: TreeId::from_bytes([1; 32]) };
+        let mut linked = node(b"a", if good { Content::Fifo } else { directory });
+        linked.metadata.links = 2;
+        assert_eq!(accepted(Tree::Leaf(vec![linked])), good, "a directory with several links");
     }
     assert!(encode_list(&[]).is_ok());
 }

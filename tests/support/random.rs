@@ -1,24 +1,21 @@
-//! Random tests that can be run again: the seed is printed, and `CAIRN_TEST_SEED` (64 hexadecimal digits) sets it.
+//! Random tests that can be run again: the seed is printed, and `CAIRN_TEST_SEED` (a number) sets it.
 
-use super::hex;
-use cairn::crypto::random::{OsRandom, Randomness};
+use cairn::crypto::random::{OsRandom, Randomness, SeededRandom};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// The seed of this run.
+/// Says what is run how often, and from which seed; returns the seed's stream.
 ///
 /// # Panics
-/// When `CAIRN_TEST_SEED` is not a seed.
+/// When `CAIRN_TEST_SEED` is not a number.
 #[allow(clippy::disallowed_methods, reason = "how a failed run is repeated")]
-pub(crate) fn seed() -> [u8; 32] {
-    match std::env::var("CAIRN_TEST_SEED") {
-        Ok(text) => hex::array(&text),
-        Err(_) => {
-            let mut seed = [0; 32];
-            OsRandom.fill(&mut seed).expect("the system gives random bytes");
-            seed
-        }
-    }
+pub(crate) fn stream(test: &str, cases: u32) -> SeededRandom {
+    let seed = match std::env::var("CAIRN_TEST_SEED") {
+        Ok(text) => text.parse().expect("CAIRN_TEST_SEED is a number"),
+        Err(_) => u64::from_le_bytes(<dyn Randomness>::bytes(&OsRandom).expect("the system gives random bytes")),
+    };
+    println!("counts: {test}: {cases} cases, CAIRN_TEST_SEED={seed}");
+    SeededRandom::new(seed)
 }
 
 /// As many cases, or a hundred times as many in a full run.
@@ -32,9 +29,8 @@ pub(crate) fn cases(sampled: u32) -> u32 {
 /// # Panics
 /// When the test fails for a value.
 pub(crate) fn check<S: Strategy>(name: &str, sampled: u32, strategy: &S, test: impl Fn(S::Value)) {
-    let (seed, cases) = (seed(), cases(sampled));
-    let shown = blake3::Hash::from_bytes(seed).to_hex();
-    println!("counts: {name}: {cases} cases, CAIRN_TEST_SEED={shown}");
+    let cases = cases(sampled);
+    let seed = <dyn Randomness>::bytes::<32>(&stream(name, cases)).expect("a seeded stream does not end");
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let result = TestRunner::new_with_rng(config, rng).run(strategy, |value| {
@@ -42,6 +38,6 @@ pub(crate) fn check<S: Strategy>(name: &str, sampled: u32, strategy: &S, test: i
         Ok(())
     });
     if let Err(failure) = result {
-        panic!("{name}: {failure}\nCAIRN_TEST_SEED={shown}");
+        panic!("{name}: {failure}");
     }
 }
