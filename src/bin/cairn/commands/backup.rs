@@ -20,11 +20,20 @@ use std::time::Duration;
 /// A checkpoint keeps what an interruption would lose; more often would cost more than it saves.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(15 * 60);
 
+/// Temporary files this old that no process holds are removed.
+const LEFTOVERS_AFTER: Duration = Duration::from_secs(10 * 60);
+
 /// Backs up.
 pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
     let paths = sources::collect(&args.paths, &args.files_from, &args.files_from0)?;
     let excludes = excludes(run, args)?;
     let (opened, is_new) = open(run, args)?;
+    if !args.dry_run {
+        // What killed runs were writing; what a live one writes is left alone, however old it is.
+        if let Err(error) = opened.store.clean_tmp(LEFTOVERS_AFTER) {
+            run.output.warn(&format!("leftovers of killed runs stay in the repository: {}", chain(&error)));
+        }
+    }
     let options = BackupOptions {
         sources: paths,
         excludes,
