@@ -2,7 +2,7 @@
 //! order in which none undoes another. What cannot be set comes back as a warning. Parts that need root, another user
 //! or a mount of their own say so when they are skipped.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "tests")]
 
 use cairn::clock::Timestamp;
 use cairn::format::node::{Content, Metadata, Owner, Xattr};

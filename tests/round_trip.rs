@@ -1,5 +1,5 @@
 //! Round trips: what comes back is what went in, by a comparer that knows nothing of cairn.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests say what they covered")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "tests: output and settings")]
 
 mod support;
 
@@ -91,12 +91,8 @@ fn a_run_with_checkpoints_ends_in_the_same_tree() {
     assert_eq!(support::snapshots(&store.inner()).len(), 2, "checkpoints are no snapshots");
 }
 
-fn python() -> String {
-    std::env::var("CAIRN_TEST_PYTHON").expect("run this test by scripts/test, which sets CAIRN_TEST_PYTHON")
-}
-
 fn reader(arguments: &[&str], repository: &Path, key: &Path) -> String {
-    let output = Command::new(python())
+    let output = Command::new(support::python::interpreter())
         .arg("tests/reader/cairn_read.py")
         .arg("--repository")
         .arg(repository)
@@ -150,7 +146,7 @@ fn the_independent_reader_restores_the_same_tree() {
     bytes[middle] ^= 4;
     std::fs::remove_file(&pack).unwrap();
     std::fs::write(&pack, bytes).unwrap();
-    let verified = Command::new(python())
+    let verified = Command::new(support::python::interpreter())
         .args(["tests/reader/cairn_read.py", "--repository"])
         .arg(&repository)
         .arg("--key-file")

@@ -5,6 +5,7 @@
 
 pub mod compare;
 pub mod fault;
+pub mod python;
 pub mod tree;
 
 use cairn::clock::{Clock, SystemClock};
