@@ -3,7 +3,7 @@
 
 use crate::exit::{Exit, Failure, Result};
 use crate::output::Output;
-use crate::settings::Settings;
+use crate::settings::{SecretSource, Settings};
 use cairn::crypto::random::Randomness;
 use cairn::crypto::secret::{Secret, SecretBytes};
 use cairn::format::key_slot::Unlock;
@@ -19,19 +19,6 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 /// Longest file with a key or password, in bytes.
 const SECRET_LEN_MAX: u64 = 4096;
-
-/// Where a secret comes from, as named by the user.
-#[derive(Debug)]
-pub(crate) enum SecretSource {
-    /// File with a key as text.
-    KeyFile(PathBuf),
-    /// File with a password.
-    PasswordFile(PathBuf),
-    /// Shell command that prints a password.
-    PasswordCommand(OsString),
-    /// The password itself.
-    Password(SecretBytes),
-}
 
 /// A secret for opening: the one named, or systemd's credential, or the repository's key file, or the user's word.
 pub(crate) fn unlock(settings: &Settings, repository: &RepositoryId, output: &Output) -> Result<Unlock> {

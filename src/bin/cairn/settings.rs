@@ -3,7 +3,6 @@
 
 use crate::args::GlobalArgs;
 use crate::exit::{Failure, Result};
-use crate::secrets::SecretSource;
 use crate::values::parse_size;
 use cairn::crypto::secret::SecretBytes;
 use cairn::storage::Location;
@@ -195,6 +194,19 @@ fn location(global: &GlobalArgs, environment: &Environment, homes: &Homes<'_>) -
             "name a directory on this host",
         )),
     }
+}
+
+/// Where a secret comes from, as named by the user.
+#[derive(Debug)]
+pub(crate) enum SecretSource {
+    /// File with a key as text.
+    KeyFile(PathBuf),
+    /// File with a password.
+    PasswordFile(PathBuf),
+    /// Shell command that prints a password.
+    PasswordCommand(OsString),
+    /// The password itself.
+    Password(SecretBytes),
 }
 
 fn secret(global: &GlobalArgs, environment: &Environment) -> Result<Option<SecretSource>> {

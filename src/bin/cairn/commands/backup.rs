@@ -5,7 +5,7 @@ use crate::commands::init;
 use crate::exit::{Exit, Failure, Result, chain};
 use crate::progress::{Progress, finish, say_list};
 use crate::run::{Need, Opened, Run, host_name, user_name};
-use crate::secrets::SecretSource;
+use crate::settings::SecretSource;
 use crate::{sources, values};
 use cairn::chunker::ChunkerParams;
 use cairn::engine::backup::{self, BackupOptions, BackupReport};

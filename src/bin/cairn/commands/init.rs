@@ -4,7 +4,8 @@
 use crate::args::InitArgs;
 use crate::exit::{Exit, Failure, Result};
 use crate::run::{Opened, Run, host_name, refuse_network, user_name};
-use crate::secrets::{self, SecretSource};
+use crate::secrets;
+use crate::settings::SecretSource;
 use crate::values;
 use cairn::chunker::ChunkerParams;
 use cairn::format::key_slot::{SlotKind, SlotNotes, Unlock};
