@@ -250,3 +250,14 @@ pub fn restore(cx: &Context, snapshot: &str, target: &Path) -> Result<(), Engine
     assert_eq!(report.failures, Vec::new());
     Ok(())
 }
+
+/// The tree of a directory within a snapshot's root tree. Roots themselves cannot be compared: the directories on the way to a
+/// temporary one change whenever anybody makes another.
+pub fn tree_of(cx: &Context, root: cairn::id::TreeId, path: &Path) -> cairn::id::TreeId {
+    use cairn::engine::browse::{Found, SnapshotTree};
+    use std::os::unix::ffi::OsStrExt;
+    let view = cx.repository.load_view(cairn::repository::view::Damage::Stop).unwrap();
+    let reader = cairn::repository::pack_reader::PackReader::new(Arc::clone(&cx.repository), Arc::new(view.index));
+    let found: Found = SnapshotTree::new(Arc::new(reader), root).find(path.as_os_str().as_bytes()).unwrap();
+    found.tree().expect("it is a directory")
+}
