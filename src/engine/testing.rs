@@ -4,7 +4,7 @@
 use crate::chunker::ChunkerParams;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::codec::{Compressor, Level};
-use crate::crypto::random::SeededRandom;
+use crate::crypto::random::{OsRandom, Randomness, SeededRandom};
 use crate::crypto::secret::Secret;
 use crate::crypto::sign::Identity;
 use crate::engine::Context;
@@ -21,7 +21,7 @@ use crate::repository::open::{self, NewRepository};
 use crate::repository::pack_writer::{PackSize, PackWriter};
 use crate::repository::publisher::Publisher;
 use crate::repository::session::{Commit, OpenSession};
-use crate::repository::{Access, Repository};
+use crate::repository::{Access, Repository, RepositoryError};
 use crate::storage::MemoryStorage;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,7 +71,19 @@ pub(in crate::engine) fn create(storage: &MemoryStorage, workers: usize) -> Cont
 
 /// Opens it again.
 pub(in crate::engine) fn reopen(storage: &MemoryStorage, workers: usize) -> Context {
-    context(open::open(access(storage), &unlock(), None, Arc::new(SeededRandom::new(2))).unwrap(), workers)
+    try_reopen(storage, workers).unwrap()
+}
+
+/// Opens it again, if it can be.
+pub(in crate::engine) fn try_reopen(storage: &MemoryStorage, workers: usize) -> Result<Context, RepositoryError> {
+    open_with(access(storage), workers)
+}
+
+/// Opens it through a store of the caller's.
+pub(in crate::engine) fn open_with(access: Access, workers: usize) -> Result<Context, RepositoryError> {
+    // Not the stream that made it: session ids have to differ.
+    let seed = u64::from_le_bytes(<dyn Randomness>::bytes(&OsRandom).unwrap());
+    Ok(context(open::open(access, &unlock(), None, Arc::new(SeededRandom::new(seed)))?, workers))
 }
 
 /// Small packs, so that there are several.

@@ -10,7 +10,6 @@ pub mod handle;
 pub mod index;
 pub mod key_store;
 pub mod open;
-pub mod pack_check;
 pub mod pack_reader;
 pub mod pack_writer;
 pub mod publisher;

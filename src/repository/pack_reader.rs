@@ -1,7 +1,6 @@
 //! Reading packs: blobs by number, trees by id; whatever is returned has been opened and has the id it was asked for by.
 
 use crate::codec::Decompressor;
-use crate::crypto::hash::StoredHasher;
 use crate::format::envelope::{self, FIXED_LEN, HEADER_LEN_MAX, OpenEnvelope};
 use crate::format::pack::{self, FOOTER_LEN, PackKind, Trailer};
 use crate::format::tree::{self, Tree};
@@ -145,24 +144,8 @@ impl PackReader {
         Ok(())
     }
 
-    /// Reads a part's sealed bytes, and adds them to `hasher`.
-    pub(in crate::repository) fn read_part(
-        &self,
-        pack: u32,
-        offset: u64,
-        len: usize,
-        hasher: &mut StoredHasher,
-        buffers: &mut ReadBuffers,
-    ) -> Result<()> {
-        let name = self.pack_name(&self.index.packs()[pack as usize]);
-        buffers.sealed.resize(len, 0);
-        self.repository.fetch().read_range(&name, offset, &mut buffers.sealed)?;
-        hasher.update(&buffers.sealed);
-        Ok(())
-    }
-
     /// Opens and expands the sealed bytes that were read last into a part of `buffers.plain`.
-    pub(in crate::repository) fn open_part(
+    fn open_part(
         &self,
         pack: u32,
         part: usize,

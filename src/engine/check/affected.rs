@@ -1,102 +1,199 @@
-//! Who needs what is lost: a second walk, made only when something is.
+//! Which snapshots and paths need what is damaged. A walk over every snapshot, made only if there is damage; directories
+//! that turned out to be whole are not walked again for other snapshots.
 
-use crate::engine::check::report::{CheckReport, Lost};
+use crate::engine::browse::{SnapshotTree, Step};
+use crate::engine::check::findings::Reach;
+use crate::engine::check::objects::Cells;
+use crate::engine::check::report::{PATHS_MAX, Problem, SNAPSHOTS_MAX};
 use crate::engine::context::{Context, EngineError, Result};
 use crate::format::node::{Body, Content, Node};
+use crate::format::pack::PackKind;
 use crate::format::tree::Tree;
-use crate::id::{ChunkId, SessionId, TreeId};
+use crate::id::{ChunkId, IndexKey, PackId, SessionId, TreeId};
+use crate::repository::index::BlobIndex;
 use crate::repository::pack_reader::{PackReader, ReadBuffers};
-use crate::repository::view::View;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-/// Paths named for each snapshot.
-const PATHS_MAX: usize = 20;
+/// Which problems something belongs to.
+type Which<K> = HashMap<K, Vec<usize>>;
 
-struct Search<'a> {
-    reader: &'a PackReader,
-    buffers: ReadBuffers,
-    lost: &'a Lost,
-}
-
-/// Names the snapshots and paths that cannot be restored whole.
-pub(super) fn find(
+/// Names snapshots and paths of every problem that reaches some.
+///
+/// # Errors
+/// [`EngineError::Interrupted`]; when there is no memory for buffers.
+pub(super) fn name(
     cx: &Context,
-    reader: &PackReader,
-    view: &View,
-    lost: &Lost,
-    report: &mut CheckReport,
-) -> Result<()> {
-    let mut search = Search { reader, buffers: ReadBuffers::new()?, lost };
-    for (id, stored) in view.cells.iter().filter(|(id, s)| s.is_snapshot() && !view.forgotten.contains(id)) {
-        let paths = search.snapshot(cx, &stored.cell.references.tree)?;
-        if !paths.is_empty() {
-            report.affected_snapshots.push(id.to_string());
-        }
-        report.affected.extend(paths.iter().map(|path| line(id, path)));
+    reader: &Arc<PackReader>,
+    cells: &Cells,
+    found: Vec<(Problem, Reach)>,
+) -> Result<Vec<Problem>> {
+    let (problems, reaches): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    if reaches.iter().all(|reach| *reach == Reach::Nothing) {
+        return Ok(problems);
     }
-    Ok(())
+    let mut naming = Naming::new(reader, problems, &reaches)?;
+    for stored in cells.live().filter(|stored| stored.is_snapshot()) {
+        naming.snapshot(cx, stored.cell.references.session, stored.cell.references.tree)?;
+    }
+    Ok(naming.problems)
 }
 
-fn line(id: &SessionId, path: &[u8]) -> String {
-    format!("{}:{}", id.short(), String::from_utf8_lossy(path))
+struct Naming<'a> {
+    reader: &'a Arc<PackReader>,
+    buffers: ReadBuffers,
+    problems: Vec<Problem>,
+    directories: Which<TreeId>,
+    entries: Which<(TreeId, Vec<u8>)>,
+    chunks: Which<IndexKey>,
+    blobs: Which<(PackId, u32)>,
+    packs: Which<PackId>,
+    /// Directories below which nothing is damaged.
+    whole: HashSet<TreeId>,
+    /// Problems of lists that were read.
+    lists: HashMap<TreeId, BTreeSet<usize>>,
 }
 
-impl Search<'_> {
-    fn snapshot(&mut self, cx: &Context, root: &TreeId) -> Result<Vec<Vec<u8>>> {
-        let mut found = Vec::new();
-        let mut pending = vec![(Vec::new(), *root)];
-        while let Some((path, tree)) = pending.pop() {
+impl<'a> Naming<'a> {
+    fn new(reader: &'a Arc<PackReader>, problems: Vec<Problem>, reaches: &[Reach]) -> Result<Self> {
+        let mut naming = Self {
+            reader,
+            buffers: ReadBuffers::new()?,
+            problems,
+            directories: HashMap::new(),
+            entries: HashMap::new(),
+            chunks: HashMap::new(),
+            blobs: HashMap::new(),
+            packs: HashMap::new(),
+            whole: HashSet::new(),
+            lists: HashMap::new(),
+        };
+        for (number, reach) in reaches.iter().enumerate() {
+            match reach {
+                Reach::Nothing => continue,
+                Reach::Directory(tree) => naming.directories.entry(*tree).or_default(),
+                Reach::Entry(tree, name) => naming.entries.entry((*tree, name.clone())).or_default(),
+                Reach::Chunk(key) => naming.chunks.entry(*key).or_default(),
+                Reach::Blob(pack, offset) => naming.blobs.entry((*pack, *offset)).or_default(),
+                Reach::Pack(pack) => naming.packs.entry(*pack).or_default(),
+            }
+            .push(number);
+        }
+        Ok(naming)
+    }
+
+    fn of_blob(&self, blob: BlobIndex, found: &mut BTreeSet<usize>) {
+        let pack = self.reader.pack_of(blob).id;
+        found.extend(self.packs.get(&pack).into_iter().flatten());
+        found.extend(self.blobs.get(&(pack, self.reader.index().blob(blob).offset)).into_iter().flatten());
+    }
+
+    fn of_chunks(&self, ids: &[ChunkId], found: &mut BTreeSet<usize>) {
+        for id in ids {
+            found.extend(self.chunks.get(&id.key()).into_iter().flatten());
+            if let Some(location) = self.reader.index().find(PackKind::Data, &id.key()) {
+                self.of_blob(location.blob, found);
+            }
+        }
+    }
+
+    fn of_tree(&self, id: &TreeId, found: &mut BTreeSet<usize>) {
+        found.extend(self.chunks.get(&id.key()).into_iter().flatten());
+        if let Ok(location) = self.reader.locate_tree(id) {
+            self.of_blob(location.blob, found);
+        }
+    }
+
+    fn of_directory(&mut self, id: &TreeId) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        found.extend(self.directories.get(id).into_iter().flatten());
+        self.of_tree(id, &mut found);
+        // Pages too: what cannot be read is found by the tree above.
+        if let Ok(Tree::Pages(pages)) = self.reader.read_tree(id, &mut self.buffers) {
+            pages.iter().for_each(|page| self.of_tree(&page.tree, &mut found));
+        }
+        found
+    }
+
+    fn of_file(&mut self, directory: &TreeId, node: &Node) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        if !self.entries.is_empty() {
+            found.extend(self.entries.get(&(*directory, node.name.clone())).into_iter().flatten());
+        }
+        match &node.content {
+            Content::File { body: Body::Chunks(ids), .. } => self.of_chunks(ids, &mut found),
+            Content::File { body: Body::Lists(lists), .. } => {
+                lists.iter().for_each(|list| found.extend(self.of_list(list)));
+            }
+            _ => {}
+        }
+        found
+    }
+
+    fn of_list(&mut self, list: &TreeId) -> BTreeSet<usize> {
+        if let Some(found) = self.lists.get(list) {
+            return found.clone();
+        }
+        let mut found = BTreeSet::new();
+        self.of_tree(list, &mut found);
+        if let Ok(Tree::List(ids)) = self.reader.read_tree(list, &mut self.buffers) {
+            self.of_chunks(&ids, &mut found);
+        }
+        self.lists.insert(*list, found.clone());
+        found
+    }
+
+    fn note(&mut self, found: &BTreeSet<usize>, snapshot: SessionId, path: &[u8]) {
+        for number in found {
+            let problem = &mut self.problems[*number];
+            if problem.snapshots.len() < SNAPSHOTS_MAX && problem.snapshots.last() != Some(&snapshot) {
+                problem.snapshots.push(snapshot);
+            }
+            if problem.paths.len() < PATHS_MAX && !problem.paths.iter().any(|known| known == path) {
+                problem.paths.push(path.to_vec());
+            }
+        }
+    }
+
+    fn snapshot(&mut self, cx: &Context, snapshot: SessionId, root: TreeId) -> Result<()> {
+        let tree = SnapshotTree::new(Arc::clone(self.reader), root);
+        let mut walk = tree.walk(b"", root)?;
+        // The directories one is in, and whether all of them has been whole so far.
+        let mut stack = vec![(root, true)];
+        let found = self.of_directory(&root);
+        self.note(&found, snapshot, b"/");
+        while let Some(step) = walk.next() {
             if cx.is_stopped() {
                 return Err(EngineError::Interrupted);
             }
-            if found.len() >= PATHS_MAX {
-                break;
+            let Some((directory, is_whole)) = stack.last_mut() else { break };
+            match step {
+                Step::Enter(Node { content: Content::Directory { tree }, .. }) => {
+                    if self.whole.contains(&tree) {
+                        walk.skip();
+                        continue;
+                    }
+                    let found = self.of_directory(&tree);
+                    stack.push((tree, found.is_empty()));
+                    self.note(&found, snapshot, walk.path());
+                }
+                Step::Enter(_) => {}
+                Step::Entry(node) => {
+                    let found = self.of_file(directory, &node);
+                    *is_whole &= found.is_empty();
+                    self.note(&found, snapshot, walk.path());
+                }
+                Step::Damaged(_) => *is_whole = false,
+                Step::Leave => {
+                    let Some((tree, is_whole)) = stack.pop() else { break };
+                    if is_whole {
+                        self.whole.insert(tree);
+                    } else if let Some((_, above)) = stack.last_mut() {
+                        *above = false;
+                    }
+                }
             }
-            let nodes = match self.tree(&tree) {
-                Some(Tree::Leaf(nodes)) => nodes,
-                Some(Tree::Pages(pages)) => {
-                    pending.extend(pages.into_iter().map(|page| (path.clone(), page.tree)));
-                    continue;
-                }
-                Some(Tree::List(_)) | None => {
-                    found.push(if path.is_empty() { b"/".to_vec() } else { path });
-                    continue;
-                }
-            };
-            for node in nodes {
-                let at = [&path[..], b"/", &node.name].concat();
-                match &node.content {
-                    Content::Directory { tree } => pending.push((at, *tree)),
-                    _ if self.needs_lost(&node) => found.push(at),
-                    _ => {}
-                }
-            }
         }
-        found.truncate(PATHS_MAX);
-        Ok(found)
-    }
-
-    /// A tree, unless it is lost.
-    fn tree(&mut self, id: &TreeId) -> Option<Tree> {
-        let location = self.reader.locate_tree(id).ok()?;
-        if self.lost.trees.contains(id) || self.lost.blobs.contains(&location.blob.0) {
-            return None;
-        }
-        self.reader.read_tree(id, &mut self.buffers).ok()
-    }
-
-    fn chunks(&self, ids: &[ChunkId]) -> bool {
-        ids.iter().any(|id| self.reader.locate_chunk(id).map_or(true, |l| self.lost.blobs.contains(&l.blob.0)))
-    }
-
-    fn needs_lost(&mut self, node: &Node) -> bool {
-        let Content::File { body, .. } = &node.content else { return false };
-        match body {
-            Body::Inline(_) => false,
-            Body::Chunks(ids) => self.chunks(ids),
-            Body::Lists(lists) => lists.iter().any(|id| match self.tree(id) {
-                Some(Tree::List(ids)) => self.chunks(&ids),
-                _ => true,
-            }),
-        }
+        Ok(())
     }
 }

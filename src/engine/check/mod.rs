@@ -1,53 +1,62 @@
-//! Check: is everything there that the snapshots need, and is it what it should be?
+//! Check: whether everything that was committed can be restored.
 //!
-//! Structure first: keys, cells, segments, packs by name and size, every tree reachable from a cell. With `read_data` every
-//! pack is read from end to end, every blob opened and every id computed again. What is wrong is named with its object; for what
-//! cannot be read back, the snapshots and paths that need it are named too.
+//! *Structure*: keys, sessions, cells and their chain, segments, that every pack is there in its length, every tree reachable
+//! from a snapshot or checkpoint, every chunk they refer to. With `read_data` every byte of every pack too: its name, its
+//! signature, its trailer against the index, every blob and every chunk's id.
+//!
+//! A problem never ends the check. What can still be used is found by a second walk, made only if there is damage.
 
 mod affected;
 mod data;
+mod findings;
+mod objects;
+mod packs;
 mod report;
-mod structure;
+#[cfg(test)]
+mod tests;
+mod trees;
 
-pub use report::{CheckCounts, CheckOptions, CheckReport, Problem};
+pub use report::{CheckCounts, CheckOptions, CheckReport, PATHS_MAX, PROBLEMS_MAX, Problem, SNAPSHOTS_MAX};
 
-use crate::engine::context::{Context, Result};
+use crate::engine::check::findings::Findings;
+use crate::engine::context::{Context, EngineError, Result};
 use crate::progress::Event;
 use crate::repository::pack_reader::PackReader;
-use crate::repository::view::Damage;
 use std::sync::Arc;
 
-/// Checks a repository.
+/// Checks the repository.
 ///
 /// # Errors
-/// [`crate::engine::EngineError`] when the store cannot be reached, or the check was interrupted. Damage is in the report.
+/// [`EngineError::Interrupted`], and what makes a check impossible. Damage is no error: it is in the report.
 pub fn run(cx: &Context, options: &CheckOptions) -> Result<CheckReport> {
     let repository = cx.repository.config().repository.to_string();
     cx.event(&Event::RunStarted { operation: "check", repository, purpose: &options.purpose });
-    let result = check(cx, options);
-    let complete = result.as_ref().is_ok_and(|report| report.problems.is_empty());
+    let report = check(cx, options);
+    let complete = report.as_ref().is_ok_and(|report| !report.is_damaged());
     cx.event(&Event::RunEnded { operation: "check", complete });
-    result
+    report
 }
 
 fn check(cx: &Context, options: &CheckOptions) -> Result<CheckReport> {
-    let mut report = CheckReport::default();
-    let mut view = cx.repository.load_view(Damage::Collect)?;
-    for error in std::mem::take(&mut view.damaged) {
-        report.damage(&error);
-    }
-    let index = Arc::new(std::mem::take(&mut view.index));
-    let reader = PackReader::new(Arc::clone(&cx.repository), index);
-    structure::keys(cx, &mut report)?;
-    structure::sessions(cx, &view, &mut report)?;
-    structure::chains(&view, &mut report);
-    let mut lost = structure::packs(cx, &reader, &mut report)?;
-    structure::trees(cx, &reader, &view, &mut report, &mut lost)?;
+    let begun = cx.clock.elapsed();
+    let findings = Findings::new(cx);
+    let mut counts = CheckCounts::default();
+    objects::check_keys(cx, &findings, &mut counts);
+    objects::check_sessions(cx, &findings, &mut counts);
+    let cells = objects::load_cells(cx, &findings, &mut counts);
+    objects::check_chains(&cells, &findings);
+    let index = Arc::new(objects::load_index(cx, &cells, &findings, &mut counts));
+    let unreferenced = packs::check_presence(cx, &index, &findings, &mut counts);
+    let reader = Arc::new(PackReader::new(Arc::clone(&cx.repository), index));
+    trees::check(cx, &reader, &cells, &findings, &mut counts)?;
     if options.read_data {
-        data::read(cx, &reader, &mut report, &mut lost)?;
+        data::check(cx, &cells, &unreferenced, &findings, &mut counts)?;
     }
-    if !lost.is_empty() {
-        affected::find(cx, &reader, &view, &lost, &mut report)?;
+    if cx.is_stopped() {
+        return Err(EngineError::Interrupted);
     }
-    Ok(report)
+    let (problems, problem_count, warnings, warning_count) = findings.into_parts();
+    let problems = affected::name(cx, &reader, &cells, problems)?;
+    let duration = cx.clock.elapsed().saturating_sub(begun);
+    Ok(CheckReport { problems, problem_count, warnings, warning_count, counts, duration })
 }
