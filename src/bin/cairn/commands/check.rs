@@ -22,29 +22,32 @@ pub(crate) fn run(run: &Run, args: &CheckArgs) -> Result<Exit> {
     let said = say(run, &opened, args, &report, run.clock.elapsed().saturating_sub(begun));
     match said {
         Err(failure) if !failure.is_broken_pipe() => Err(failure),
-        _ if report.problems.is_empty() => Ok(Exit::Done),
+        _ if !report.is_damaged() => Ok(Exit::Done),
         _ => Ok(Exit::Damage),
     }
 }
 
 fn say(run: &Run, opened: &Opened, args: &CheckArgs, report: &CheckReport, took: Duration) -> Result<()> {
     for warning in &report.warnings {
-        run.output.warn(&shown(warning.as_bytes()));
+        run.output.warn(&shown(format!("{}: {}", warning.object, warning.what).as_bytes()));
     }
     for problem in &report.problems {
-        run.output.damage(&format!("{}: {}", problem.object, problem.what));
+        let at = problem.offset.map(|offset| format!(" at byte {offset}")).unwrap_or_default();
+        run.output.damage(&format!("{}{at}: {}", problem.object, problem.what));
     }
-    for path in &report.affected {
+    let snapshots: Vec<_> = report.affected_snapshots().iter().map(ToString::to_string).collect();
+    let paths: Vec<_> = report.affected_paths().into_iter().map(shown).collect();
+    for path in &paths {
         run.output.damage(&format!("cannot be restored whole: {path}"));
     }
     let counts = &report.counts;
     run.output.object(&json!({
         "message_type": "summary",
-        "num_errors": report.problems.len(),
-        "num_warnings": report.warnings.len(),
-        "affected_snapshots": report.affected_snapshots,
-        "affected": report.affected,
-        "snapshots_checked": counts.cells,
+        "num_errors": report.problem_count,
+        "num_warnings": report.warning_count,
+        "affected_snapshots": snapshots,
+        "affected": paths,
+        "snapshots_checked": counts.snapshots + counts.checkpoints,
         "key_slots_checked": counts.slots,
         "packs_checked": counts.packs,
         "pack_bytes": counts.pack_bytes,
@@ -52,31 +55,31 @@ fn say(run: &Run, opened: &Opened, args: &CheckArgs, report: &CheckReport, took:
         "trees_checked": counts.trees,
         "files_checked": counts.files,
         "chunks_checked": counts.references,
-        "blobs_read": counts.blobs,
-        "chunks_read": counts.chunks,
-        "data_read_bytes": counts.plain_bytes,
+        "blobs_read": counts.blobs_read,
+        "chunks_read": if args.read_data { counts.chunks } else { 0 },
+        "data_read_bytes": counts.plain_bytes_read,
         "read_data": args.read_data,
         "total_duration_s": took.as_secs_f64(),
         "repository_id": opened.id().to_string(),
         "repository": run.location().to_string(),
     }))?;
-    let outcome = match report.problems.len() {
+    let outcome = match report.problem_count {
         0 => "no damage found".to_owned(),
         number => format!(
             "DAMAGE: {}, {} affected",
-            values::count(number as u64, "problem", "problems"),
-            values::count(report.affected_snapshots.len() as u64, "snapshot", "snapshots"),
+            values::count(number, "problem", "problems"),
+            values::count(snapshots.len() as u64, "snapshot", "snapshots"),
         ),
     };
     let data = if args.read_data {
-        format!("{} of data read", values::size(counts.plain_bytes))
+        format!("{} of data read", values::size(counts.plain_bytes_read))
     } else {
         "data not read, see --read-data".to_owned()
     };
     let separator = if run.output.is_terminal() { "\n  " } else { "; " };
     run.output.text(&format!(
         "{outcome}: {}, {}, {} of {}, {data}, in {}{separator}{}",
-        values::count(counts.cells, "snapshot or checkpoint", "snapshots and checkpoints"),
+        values::count(counts.snapshots + counts.checkpoints, "snapshot or checkpoint", "snapshots and checkpoints"),
         values::count(counts.trees, "tree", "trees"),
         values::count(counts.packs, "pack", "packs"),
         values::size(counts.pack_bytes),
