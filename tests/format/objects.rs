@@ -253,3 +253,20 @@ fn unknown_stanzas_are_skipped() {
     assert_eq!(other.open(0, 0, "test", &mut message), Err(FormatError::NoRecipient { what: "test" }));
     assert!(open(&header[..header.len() - 1]).is_err());
 }
+
+/// A key that opens a message is not enough: one ciphertext can be made for two keys, one commitment cannot.
+#[test]
+fn commitments_are_compared_before_anything_is_opened() {
+    let keys = fixtures::keys();
+    let random = SeededRandom::new(9);
+    let recipients: [&[_]; 2] = [&[&keys.index], &[&keys.data]];
+    let header = envelope::create(ObjectKind::DataPack, &fixtures::place(), &recipients, &random).unwrap().header;
+    for (section, key) in [(0, &keys.index), (1, &keys.data)] {
+        for at in [0, 31] {
+            let mut altered = header.clone();
+            altered[88 + 32 * section + at] ^= 1;
+            let opened = envelope::open(&altered, ObjectKind::DataPack, &fixtures::place(), &[key]);
+            assert_eq!(opened.err(), Some(FormatError::NotAuthentic { what: "key commitment" }));
+        }
+    }
+}
