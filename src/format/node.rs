@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub const ENTRY_NAME_MAX: usize = 255;
 /// Longest symbolic-link target in bytes (`PATH_MAX` less the terminator).
 pub const LINK_TARGET_MAX: usize = 4095;
-/// Contents up to this many bytes live in the tree itself.
+/// Contents up to this many bytes may live in the tree itself.
 pub const INLINE_MAX: usize = 512;
 /// Longest extended-attribute name in bytes, as in Linux.
 pub const XATTR_NAME_MAX: usize = 255;

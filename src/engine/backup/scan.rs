@@ -14,7 +14,7 @@ use crate::repository::RepositoryError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Content up to this many bytes goes into the tree. More would fit, but a tree is written again whenever anything in its
-/// directory changes: with 512 bytes, a version of 100,000 small files of which 1 % changed took a third more.
+/// directory changes: with 512 bytes, a version of 100,000 small files of which 1 % changed took 4.1 MB instead of 2.8.
 const INLINE_LEN: usize = 64;
 /// How often a file that changes under our eyes is read before it is kept as it came.
 const ATTEMPTS: u32 = 3;
