@@ -14,10 +14,16 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
+/// How many swaps have to succeed, and how many rounds of the restore to be run, before an attack may end. It is their
+/// number that counts: how long they take depends on what else the machine does.
 const SWAPS: u32 = 20_000;
+const ROUNDS: u32 = 500;
+/// When an attack that gets nowhere is given up.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Metadata that would be seen on anything it is put on by mistake.
 fn metadata() -> Metadata {
@@ -147,25 +153,26 @@ fn links_that_stand_in_the_target_are_replaced_and_never_followed() {
 #[derive(Debug, Default)]
 struct Outcome {
     rounds: u32,
-    failed_rounds: u32,
+    /// Steps of the restore that succeeded, over all rounds.
+    steps: u32,
     swaps: u32,
     escaped: bool,
 }
 
 /// Runs `round` over and over while three threads swap the directories `d` and `d/sub` and the file `d/sub/f` of the
-/// target for symbolic links that lead outside, until each has tried `SWAPS` times.
-fn attack(place: &Place, round: impl Fn() -> bool) -> Outcome {
+/// target for symbolic links that lead outside, until `enough` says so. `round` returns how many of its steps succeeded.
+fn attack(place: &Place, round: impl Fn() -> u32, enough: impl Fn(&Outcome) -> bool) -> Outcome {
     let before = place.seen();
-    let done = AtomicBool::new(false);
+    let (done, swaps) = (AtomicBool::new(false), AtomicU32::new(0));
     let mut outcome = Outcome::default();
     thread::scope(|scope| {
         // The attackers follow no link themselves, or they would be the ones who change things outside.
         let swapper = |parents: &'static [&'static str], victim: &'static str, to: &'static str| {
             let (root, to) = (place.target(), place.outside().join(to));
             let spare = root.join(format!("spare-{victim}"));
+            let (done, swaps) = (&done, &swaps);
             move || {
-                let mut swaps = 0;
-                for _ in 0..SWAPS {
+                while !done.load(Ordering::Relaxed) {
                     // Whatever the restore made of them meanwhile: a link in `spare` again, then at the victim's place.
                     if fs::symlink_metadata(&spare).map_or(true, |stat| !stat.is_symlink()) {
                         let _ = fs::remove_file(&spare).or_else(|_| fs::remove_dir_all(&spare));
@@ -175,25 +182,21 @@ fn attack(place: &Place, round: impl Fn() -> bool) -> Outcome {
                     let root = openat(CWD, &root, flags, Mode::empty());
                     let parent = parents.iter().fold(root, |at, name| openat(at?, *name, flags, Mode::empty()));
                     let swapped = parent.and_then(|fd| renameat_with(fd, victim, CWD, &spare, RenameFlags::EXCHANGE));
-                    swaps += u32::from(swapped.is_ok());
+                    swaps.fetch_add(u32::from(swapped.is_ok()), Ordering::Relaxed);
                 }
-                swaps
             }
         };
-        let outer = scope.spawn(swapper(&[], "d", ""));
-        let inner = scope.spawn(swapper(&["d"], "sub", "sub"));
-        let files = scope.spawn(swapper(&["d", "sub"], "f", "f"));
-        let done = &done;
-        let watcher = scope.spawn(move || {
-            let swaps = [outer, inner, files].map(|swapper| swapper.join().unwrap());
-            done.store(true, Ordering::Relaxed);
-            swaps
-        });
-        while !done.load(Ordering::Relaxed) {
+        scope.spawn(swapper(&[], "d", ""));
+        scope.spawn(swapper(&["d"], "sub", "sub"));
+        scope.spawn(swapper(&["d", "sub"], "f", "f"));
+        let start = Instant::now();
+        while !enough(&outcome) && start.elapsed() < PATIENCE {
             outcome.rounds += 1;
-            outcome.failed_rounds += u32::from(!round());
+            outcome.steps += round();
+            outcome.swaps = swaps.load(Ordering::Relaxed);
+            outcome.escaped |= outcome.rounds % 64 == 0 && place.seen() != before;
         }
-        outcome.swaps = watcher.join().unwrap().iter().sum();
+        done.store(true, Ordering::Relaxed);
     });
     let after = place.seen();
     outcome.escaped = after != before;
@@ -208,40 +211,50 @@ fn nothing_escapes_while_directories_and_files_are_swapped_for_links() {
     let place = Place::new();
     let target = Target::open(&place.target()).unwrap();
     let (metadata, options) = (metadata(), RestoreOptions::default());
+    let done = std::cell::Cell::new(0);
+    let did = || done.set(done.get() + 1);
     let round = || -> cairn::fs::Result<()> {
         let root = target.root();
-        let dir = root.make_child(b"d")?;
-        let sub = dir.make_child(b"sub")?;
-        let file = sub.create_file(b"f")?;
+        let dir = root.make_child(b"d").inspect(|_| did())?;
+        let sub = dir.make_child(b"sub").inspect(|_| did())?;
+        let file = sub.create_file(b"f").inspect(|_| did())?;
         file.write_at(0, b"hostile")?;
         let id = file.id()?;
-        let _ = file.commit(&metadata, &options)?;
-        let by_path = target.open_dir(&[b"d", b"sub"])?;
+        let _ = file.commit(&metadata, &options).inspect(|_| did())?;
+        let by_path = target.open_dir(&[b"d", b"sub"]).inspect(|_| did())?;
         let _ = by_path.create_file(b"new")?.commit(&metadata, &options)?;
         let _ = dir.create_symlink(b"link", b"/", &metadata, &options)?;
         let _ = dir.make_special(b"pipe", &Content::Fifo, &metadata, &options)?;
         let _ = by_path.finish(&metadata, &options);
         let _ = dir.finish(&metadata, &options);
-        dir.hard_link(b"hard", &sub, b"f", id)?;
-        dir.remove(b"sub")
+        dir.hard_link(b"hard", &sub, b"f", id).inspect(|()| did())?;
+        dir.remove(b"sub").inspect(|()| did())
     };
-    let outcome = attack(&place, || round().is_ok());
-    println!("swaps tried 3 x {SWAPS}: {outcome:?}");
+    let counted = || {
+        done.set(0);
+        let _ = round();
+        done.get()
+    };
+    let outcome = attack(&place, counted, |so_far| so_far.swaps >= SWAPS && so_far.rounds >= ROUNDS);
+    println!("counts: swaps for links during a restore: {outcome:?}");
     assert!(!outcome.escaped, "{outcome:?}");
-    assert!(outcome.swaps > 100 && outcome.rounds > 100, "no race took place: {outcome:?}");
-    assert!(outcome.failed_rounds < outcome.rounds, "nothing was restored: {outcome:?}");
+    assert!(outcome.swaps >= SWAPS && outcome.rounds >= ROUNDS, "no race took place: {outcome:?}");
+    assert!(outcome.steps > outcome.rounds, "next to nothing was restored: {outcome:?}");
+    // Once nobody disturbs it, all of the round succeeds, over whatever the attack has left.
+    round().unwrap();
 }
 
 #[test]
 fn the_same_attack_does_lead_a_restore_by_path_outside() {
     let place = Place::new();
     let target = place.target();
-    let outcome = attack(&place, || {
+    let by_path = || {
         let _ = fs::create_dir(target.join("d"));
         let _ = fs::create_dir(target.join("d/sub"));
-        fs::write(target.join("d/sub/f"), b"hostile").is_ok()
-    });
-    println!("by path, swaps tried 3 x {SWAPS}: {outcome:?}");
+        u32::from(fs::write(target.join("d/sub/f"), b"hostile").is_ok())
+    };
+    let outcome = attack(&place, by_path, |so_far| so_far.escaped);
+    println!("by path: {outcome:?}");
     assert!(outcome.escaped, "the attack is none: {outcome:?}");
 }
 
@@ -259,12 +272,17 @@ fn a_hard_link_whose_source_is_swapped_never_leads_to_another_file() {
     fs::hard_link(place.outside().join("f"), place.target().join("stolen")).unwrap();
     symlink("../outside/f", place.target().join("pointer")).unwrap();
     let before = place.seen();
-    let done = AtomicBool::new(false);
+    // Both outcomes were seen; the attacker has ended.
+    let (raced, done) = (AtomicBool::new(false), AtomicBool::new(false));
     let (mut made, mut refused) = (0, 0);
     thread::scope(|scope| {
         scope.spawn(|| {
             let (source, dir) = (place.target().join("source"), place.target());
-            for index in 0..SWAPS {
+            let start = Instant::now();
+            for index in 0.. {
+                if raced.load(Ordering::Relaxed) && index >= SWAPS || start.elapsed() > PATIENCE {
+                    break;
+                }
                 let other = dir.join(if index / 2 % 2 == 0 { "stolen" } else { "pointer" });
                 renameat_with(CWD, &source, CWD, &other, RenameFlags::EXCHANGE).unwrap();
             }
@@ -279,9 +297,10 @@ fn a_hard_link_whose_source_is_swapped_never_leads_to_another_file() {
                 Err(FsError::Replaced { .. }) => refused += 1,
                 Err(error) => panic!("{error}"),
             }
+            raced.store(made > 0 && refused > 0, Ordering::Relaxed);
         }
     });
-    println!("swaps of the source {SWAPS}: {made} links made, {refused} refused");
+    println!("counts: swaps of a hard link's source: {made} links made, {refused} refused");
     assert!(made > 0 && refused > 0, "no race took place");
     // The temporary names of refused links came and went on the file outside, which changes its inode's times.
     let without_times = |seen: BTreeMap<PathBuf, String>| -> Vec<_> {
