@@ -113,7 +113,9 @@ fn garage_as_people_start_it() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let endpoint = text.lines().find_map(|line| line.strip_prefix("export CAIRN_TEST_ENDPOINT=http://")).unwrap();
-    for part in ["export AWS_ACCESS_KEY_ID=GK", "cairn residency declare garage --endpoint http://", "s3://garage/cairn"] {
+    for part in
+        ["export AWS_ACCESS_KEY_ID=GK", "cairn residency declare garage --endpoint http://", "s3://garage/cairn"]
+    {
         assert!(text.contains(part), "{part}");
     }
     TcpStream::connect(endpoint).unwrap();
@@ -147,7 +149,10 @@ fn a_cluster_bears_the_loss_of_a_node() {
     let third = S3::new(&third, cluster.region(), cluster.credentials(), None);
     // It is back when the others are its peers again; that takes as long as it takes.
     let is_back = || third.get(cluster.bucket(), "object-9").is_ok();
-    assert!((0..600).any(|_| is_back() || { std::thread::sleep(std::time::Duration::from_millis(100)); false }));
+    assert!((0..600).any(|_| is_back() || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        false
+    }));
     cluster.kill_node(2);
     for n in 0..10 {
         assert_eq!(s3.get(cluster.bucket(), &format!("object-{n}")).unwrap(), vec![n as u8; 400_000]);
@@ -245,13 +250,41 @@ fn the_proxy_stands_between_a_client_and_a_store() {
     println!("counts: proxy: {} requests of the real client, {bytes} content bytes", proxy.requests().len());
 }
 
+/// Object lock as the store enforces it: a version cannot be deleted before its time, a deletion without version only hides.
+#[test]
+#[ignore = "needs Ceph: scripts/test-ceph"]
+fn ceph_keeps_what_is_locked() {
+    let ceph = crate::servers::ceph();
+    let s3 = S3::of(&ceph);
+    let until = aws_sdk_s3::primitives::DateTime::from_secs(4_000_000_000);
+    let mode = aws_sdk_s3::types::ObjectLockMode::Governance;
+    s3.runtime.block_on(async {
+        let place = aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(ceph.region().into());
+        let create = s3.client.create_bucket().bucket("locked").create_bucket_configuration(place.build());
+        create.object_lock_enabled_for_bucket(true).send().await.unwrap();
+        let put = s3.client.put_object().bucket("locked").key("a").body(ByteStream::from_static(b"kept"));
+        let put = put.object_lock_mode(mode).object_lock_retain_until_date(until).send().await.unwrap();
+        let version = put.version_id().unwrap();
+        let delete = s3.client.delete_object().bucket("locked").key("a");
+        let refused = delete.clone().version_id(version).send().await.unwrap_err();
+        assert_eq!(refused.code(), Some("AccessDenied"));
+        delete.send().await.unwrap();
+        let get = s3.client.get_object().bucket("locked").key("a");
+        assert_eq!(get.clone().send().await.unwrap_err().code(), Some("NoSuchKey"));
+        let kept = get.version_id(version).send().await.unwrap().body.collect().await.unwrap();
+        assert_eq!(kept.into_bytes(), &b"kept"[..]);
+    });
+}
+
 /// Whoever has not run `scripts/test` learns that, and what is missing.
 #[test]
 fn missing_servers_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let (path, nowhere) = (dir.path().to_str().unwrap(), dir.path().join("nowhere"));
     let nowhere = nowhere.to_str().unwrap();
-    for (name, variable) in [("garage", "CAIRN_TEST_GARAGE"), ("garage-cluster", "CAIRN_TEST_GARAGE"), ("moto", "CAIRN_TEST_MOTO")] {
+    for (name, variable) in
+        [("garage", "CAIRN_TEST_GARAGE"), ("garage-cluster", "CAIRN_TEST_GARAGE"), ("moto", "CAIRN_TEST_MOTO")]
+    {
         let output = script(&[name, "run", path], &[(variable, nowhere)]);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && text.contains("run scripts/test") && text.contains(nowhere), "{text}");

@@ -118,7 +118,7 @@ impl Listener {
                 let Ok(stream) = stream else { continue };
                 let (serve, socket) = (Arc::clone(&serve), all.register(stream));
                 threads.push(std::thread::spawn(move || serve(socket, number)));
-                let (ended, running) = threads.into_iter().partition(JoinHandle::is_finished);
+                let (ended, running): (Vec<_>, Vec<_>) = threads.into_iter().partition(JoinHandle::is_finished);
                 threads = running;
                 panicked += join(ended);
             }

@@ -244,7 +244,8 @@ impl Log {
             }
             rule.seen += 1;
             let number = rule.seen - 1;
-            let applies = number >= rule.when.skip && rule.when.times.is_none_or(|times| number < rule.when.skip + times);
+            let applies =
+                number >= rule.when.skip && rule.when.times.is_none_or(|times| number < rule.when.skip + times);
             if applies && found.is_none() {
                 rule.counts.requests += 1;
                 found = Some((RuleId(index), rule.action.clone()));

@@ -1,4 +1,4 @@
-//! Real S3 servers for tests: Garage, a cluster of three, and moto. Each listens on free ports of loopback, keeps its data in
+//! Real S3 servers for tests: Garage, a cluster of three, moto, and for extended tests Ceph. Each listens on free ports of loopback, keeps its data in
 //! a temporary folder, and ends with the value that stands for it, or with the test's process.
 //!
 //! The scripts in `scripts/servers` start and configure them; `scripts/test` installs them. A test that finds them missing
@@ -6,9 +6,11 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
+mod ceph;
 mod garage;
 mod moto;
 
+pub use ceph::ceph;
 pub use garage::{Garage, GarageCluster};
 pub use moto::Moto;
 
@@ -90,6 +92,12 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/servers").join(name)
 }
 
+/// The lines `export NAME=VALUE` of a text.
+fn variables(text: &str) -> HashMap<String, String> {
+    let found = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+    found.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
 /// A script's call; what the surroundings say about buckets is not meant for it.
 fn command(name: &str, verb: &str, dir: &Path) -> Command {
     let mut command = Command::new("bash");
@@ -126,9 +134,7 @@ impl Running {
             panic!("scripts/servers/{name} did not start its server ({status:?}):\n{text}");
         }
         let text = std::fs::read_to_string(dir.join("env")).unwrap();
-        let variables = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { script, variables }
+        Self { script, variables: variables(&text) }
     }
 }
 

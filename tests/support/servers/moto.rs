@@ -51,7 +51,11 @@ impl Moto {
     /// A bucket in a region with object lock, and so with versions.
     pub fn create_locking_bucket(&self, name: &str, region: &str) {
         let place = "CreateBucketConfiguration={'LocationConstraint': region}";
-        self.boto3(region, &format!("s3.create_bucket(Bucket=a[0], ObjectLockEnabledForBucket=True, {place})"), &[name]);
+        self.boto3(
+            region,
+            &format!("s3.create_bucket(Bucket=a[0], ObjectLockEnabledForBucket=True, {place})"),
+            &[name],
+        );
     }
 
     pub fn enable_versions(&self, bucket: &str) {
