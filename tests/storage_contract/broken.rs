@@ -217,7 +217,13 @@ impl Subject for Broken {
 /// Whether a store with this bug fails this test.
 fn fails(bug: Bug, test: Test) -> bool {
     let make = || -> Box<dyn Subject> {
-        Box::new(Broken { bug, inner: MemoryStorage::new(), leaked: Arc::default(), removed: Arc::default(), late: Arc::default() })
+        Box::new(Broken {
+            bug,
+            inner: MemoryStorage::new(),
+            leaked: Arc::default(),
+            removed: Arc::default(),
+            late: Arc::default(),
+        })
     };
     std::panic::catch_unwind(|| test.1(&make)).is_err()
 }

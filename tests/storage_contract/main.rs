@@ -3,6 +3,12 @@
 
 mod broken;
 mod local;
+#[path = "../support/proxy/mod.rs"]
+mod proxy;
+mod s3;
+mod s3_faults;
+#[path = "../support/servers/mod.rs"]
+mod servers;
 mod suite;
 
 use cairn::storage::{LocalStorage, MemoryStorage};

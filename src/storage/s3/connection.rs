@@ -172,11 +172,7 @@ impl Connection {
     }
 
     /// Tries until it succeeds, cannot, or took too long. `note` is told of every decision to go on.
-    pub(super) async fn retried<T, F>(
-        &self,
-        mut note: impl FnMut(Decision),
-        attempt: impl FnMut() -> F,
-    ) -> Attempt<T>
+    pub(super) async fn retried<T, F>(&self, mut note: impl FnMut(Decision), attempt: impl FnMut() -> F) -> Attempt<T>
     where
         F: Future<Output = Attempt<T>>,
     {

@@ -28,8 +28,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Metadata services of instances and containers, over plain HTTP on this machine's own link.
-const METADATA: [&str; 5] =
-    ["169.254.169.254", "169.254.170.2", "169.254.170.23", "[fd00:ec2::254]", "[fd00:ec2::23]"];
+const METADATA: [&str; 5] = ["169.254.169.254", "169.254.170.2", "169.254.170.23", "[fd00:ec2::254]", "[fd00:ec2::23]"];
 /// The token service of AWS in its Canadian regions.
 const TOKEN_SERVICES: [&str; 2] = ["sts.ca-central-1.amazonaws.com", "sts.ca-west-1.amazonaws.com"];
 /// The regions of these.
@@ -102,7 +101,7 @@ pub(super) async fn load(
 ) -> Attempt<SharedCredentialsProvider> {
     let profile = match source {
         CredentialSource::Key(key) => {
-            let keys = Credentials::from_keys(&key.id, &key.secret, key.token.clone());
+            let keys = Credentials::new(&key.id, &key.secret, key.token.clone(), None, "settings");
             return Ok(SharedCredentialsProvider::new(keys));
         }
         CredentialSource::Chain { profile } => profile,
@@ -117,9 +116,9 @@ pub(super) async fn load(
         chain = chain.profile_name(profile);
     }
     let chain = chain.build().await;
-    let first = tokio::time::timeout(PATIENCE, chain.provide_credentials()).await.map_err(|_| {
-        Failure::new(Cause::Credentials, "no source of credentials answered within a minute")
-    })?;
+    let first = tokio::time::timeout(PATIENCE, chain.provide_credentials())
+        .await
+        .map_err(|_| Failure::new(Cause::Credentials, "no source of credentials answered within a minute"))?;
     let first = first.map_err(|error| Failure::credentials(&error))?;
     let rest = SharedCredentialsProvider::new(chain);
     Ok(SharedCredentialsProvider::new(Primed { first: Mutex::new(Some(first)), rest }))

@@ -184,7 +184,10 @@ impl Guard {
             return Ok(());
         }
         if let Some(region) = answered.region.filter(|region| self.is_elsewhere(region)) {
-            self.stop(format!("the store stated region {region} for the bucket, in an answer of status {}", answered.status));
+            self.stop(format!(
+                "the store stated region {region} for the bucket, in an answer of status {}",
+                answered.status
+            ));
         }
         if (300..400).contains(&answered.status) {
             let owned = |text: Option<&str>| text.map(str::to_owned);
@@ -413,11 +416,7 @@ mod tests {
                 Ok(())
             }),
             ("constraint", |g| {
-                g.check_error(
-                    Subject::Own,
-                    400,
-                    b"<Error><Code>IllegalLocationConstraintException</Code></Error>",
-                );
+                g.check_error(Subject::Own, 400, b"<Error><Code>IllegalLocationConstraintException</Code></Error>");
                 Ok(())
             }),
         ];
@@ -439,15 +438,13 @@ mod tests {
     fn ordinary_answers_end_nothing() {
         let guard = guard("https://store.example");
         for status in [200, 204, 206, 400, 403, 404, 409, 412, 416, 429, 500, 503] {
-            let answer = Answered {
-                region: Some("CA-Central-1"),
-                content_range: Some("bytes 0-1/2"),
-                ..answered(status)
-            };
+            let answer =
+                Answered { region: Some("CA-Central-1"), content_range: Some("bytes 0-1/2"), ..answered(status) };
             assert_eq!(guard.check_answer(Subject::Own, true, &answer), Ok(()), "{status}");
         }
         for body in [
-            &b"<Error><Code>AccessDenied</Code><Region>ca-central-1</Region><Endpoint>store.example</Endpoint></Error>"[..],
+            &b"<Error><Code>AccessDenied</Code><Region>ca-central-1</Region><Endpoint>store.example</Endpoint></Error>"
+                [..],
             b"<html>PermanentRedirect</html>",
             b"",
             b"\xff",

@@ -98,7 +98,8 @@ impl S3Storage {
                 Ok(_) => Ok(()),
                 Err(error) => {
                     let failure = Failure::of(&error);
-                    let code = if failure.is_status(404) { Some("NoSuchBucket".to_owned()) } else { failure.code.clone() };
+                    let code =
+                        if failure.is_status(404) { Some("NoSuchBucket".to_owned()) } else { failure.code.clone() };
                     Err(Failure { code, ..failure })
                 }
             }

@@ -63,7 +63,9 @@ pub(super) async fn observe(connection: &Connection) -> Observations {
     let region_header = region_of(connection, bucket).await;
     let owner = owner(connection).await;
     let location = connection
-        .ask(&LOCATION, || client.get_bucket_location().bucket(bucket).set_expected_bucket_owner(connection.owner()).send())
+        .ask(&LOCATION, || {
+            client.get_bucket_location().bucket(bucket).set_expected_bucket_owner(connection.owner()).send()
+        })
         .await;
     // Read from the answer itself: the SDK cannot tell an empty constraint from one that it does not know.
     let location = map(location, |(_, body)| body.and_then(|body| location_text(&body)).unwrap_or_default());
@@ -104,7 +106,9 @@ pub(super) async fn observe(connection: &Connection) -> Observations {
         .await;
     let (lifecycle, expiration) = lifecycle_words(lifecycle);
     let logging = connection
-        .ask(&LOGGING, || client.get_bucket_logging().bucket(bucket).set_expected_bucket_owner(connection.owner()).send())
+        .ask(&LOGGING, || {
+            client.get_bucket_logging().bucket(bucket).set_expected_bucket_owner(connection.owner()).send()
+        })
         .await;
     let logging = match logging {
         Observed::Stated((output, _)) => match output.and_then(|output| output.logging_enabled) {
@@ -222,10 +226,13 @@ async fn region_of(connection: &Connection, bucket: &str) -> Observed<String> {
 }
 
 fn region_by_failure(failure: Failure) -> Observed<String> {
-    let told = match &failure.cause {
-        Cause::Guard(GuardStop::Redirect { region, .. }) => region.clone(),
-        _ => failure.region.clone(),
+    let (stop, mut told) = match &failure.cause {
+        Cause::Guard(stop) => (Some(&**stop), None),
+        _ => (None, failure.region.clone()),
     };
+    if let Some(GuardStop::Redirect { region, .. }) = stop {
+        told.clone_from(region);
+    }
     match (told.filter(|region| !region.is_empty()), &failure.cause) {
         (Some(region), _) => Observed::Stated(region),
         (None, Cause::Status(401 | 403)) => Observed::Denied("s3:ListBucket".to_owned()),
@@ -233,7 +240,9 @@ fn region_by_failure(failure: Failure) -> Observed<String> {
         (None, Cause::Status(status)) if (400..500).contains(status) && *status != 429 => {
             Observed::NotOffered(failure.text)
         }
-        (None, Cause::Status(501) | Cause::Guard(GuardStop::ForeignHost { .. })) => Observed::NotOffered(failure.text),
+        (None, Cause::Status(501)) => Observed::NotOffered(failure.text),
+        // It would have to be asked at another host.
+        (None, _) if matches!(stop, Some(GuardStop::ForeignHost { .. })) => Observed::NotOffered(failure.text),
         (None, _) => Observed::Failed(failure.text),
     }
 }

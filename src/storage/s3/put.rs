@@ -37,9 +37,7 @@ impl Part {
                 is_named_by_content: kind == "packs" || kind == "meta",
                 is_passing: kind == "sessions",
             },
-            (first, ..) => {
-                Self { is_data_pack: false, is_named_by_content: false, is_passing: first == Some("tmp") }
-            }
+            (first, ..) => Self { is_data_pack: false, is_named_by_content: false, is_passing: first == Some("tmp") },
         }
     }
 }

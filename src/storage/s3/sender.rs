@@ -92,9 +92,7 @@ impl S3Sender {
         };
         getrandom::fill(&mut random).map_err(no_random)?;
         let names: Vec<ObjectName> = (0..=PROBE_ROUNDS)
-            .filter_map(|round| {
-                ObjectName::new(format!("tmp/probe-{:016x}-{round}", u64::from_le_bytes(random))).ok()
-            })
+            .filter_map(|round| ObjectName::new(format!("tmp/probe-{:016x}-{round}", u64::from_le_bytes(random))).ok())
             .collect();
         let probed = self.shared.connection.block_on(self.shared.clone().probe(names.clone()));
         let left = names.into_iter().filter(|name| remove.is_none_or(|remove| remove.remove(name).is_err())).collect();
@@ -131,7 +129,16 @@ impl Shared {
 
     async fn upload(self: Arc<Self>, name: ObjectName, body: Body) -> Result<Published> {
         let created = self.connection.create(&name, &body, self.clock.now(), &self.flow, || self.may_go()).await;
-        created.map_err(|failure| failure.into_error("publish", name.to_string()))
+        created.map_err(|failure| {
+            match self.connection.guard.stopped() {
+                // Whatever the store called it: it was the answer that ended sending.
+                Some(why) if failure.kind() != ErrorKind::Refused => {
+                    Failure::new(Cause::Verdict(RefusalKind::Check), format!("sending was stopped: {why}"))
+                }
+                _ => failure,
+            }
+            .into_error("publish", name.to_string())
+        })
     }
 
     /// Uploads all at once, as many as the flow lets.
@@ -169,7 +176,9 @@ impl Shared {
                 let (shared, name) = (self.clone(), name.clone());
                 writers.spawn(async move { shared.probe_once(&name, writer).await });
                 // The first name is written in turn.
-                while round == 0 && let Some(result) = writers.join_next().await {
+                while round == 0
+                    && let Some(result) = writers.join_next().await
+                {
                     created += usize::from(joined(result)?);
                 }
             }

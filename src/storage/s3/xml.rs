@@ -30,7 +30,7 @@ pub(super) fn first<'a>(body: &'a [u8], element: &str) -> Option<&'a str> {
     loop {
         rest = rest.split_once('<')?.1;
         let Some(after) = rest.strip_prefix(element) else { continue };
-        let Some(inside) = after.find('>') else { return None };
+        let inside = after.find('>')?;
         let head = &after[..inside];
         if !(head.is_empty() || head.starts_with(char::is_whitespace)) || head.ends_with('/') {
             continue;
@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn elements_are_found_by_their_whole_name() {
-        let body = b"<Error><CodeX>no</CodeX><Code>AccessDenied</Code><Region/><Region a='b'> ca-central-1 </Region></Error>";
+        let body =
+            b"<Error><CodeX>no</CodeX><Code>AccessDenied</Code><Region/><Region a='b'> ca-central-1 </Region></Error>";
         assert_eq!(first(body, "Code"), Some("AccessDenied"));
         assert_eq!(first(body, "Region"), Some("ca-central-1"));
         assert_eq!(first(body, "Endpoint"), None);
