@@ -14,6 +14,7 @@ pub mod pack_reader;
 pub mod pack_writer;
 pub mod publisher;
 pub mod session;
+pub mod sites;
 pub mod view;
 
 pub use error::RepositoryError;
