@@ -70,7 +70,7 @@ pub fn read_policy(repository: &Repository, name: &ObjectName) -> Result<PolicyR
     if layout::policy_number(name) != Some(record.number) {
         return Err(damaged(FormatError::WrongId));
     }
-    if record.widened_by.is_empty() && !record.policy.pin.is_within(&repository.config.pin) {
+    if record.widened_by.is_empty() && is_wider(repository, &record.policy.pin) {
         return Err(damaged(FormatError::Invalid { what: "a pin that is wider than the configuration's" }));
     }
     Ok(record)
@@ -226,7 +226,11 @@ pub fn publish_policy(repository: &Repository, new: &NewPolicy<'_>, identity: &I
 
 /// Whether a pin needs somebody to answer for it: it is wider than the one the repository was made with.
 pub fn is_wider(repository: &Repository, pin: &Pin) -> bool {
-    !pin.is_within(&repository.config.pin)
+    match (pin, &repository.config.pin) {
+        (_, Pin::Canada) => false,
+        (Pin::Canada, Pin::Provinces(_)) => true,
+        (Pin::Provinces(places), Pin::Provinces(allowed)) => !places.iter().all(|place| allowed.contains(place)),
+    }
 }
 
 #[cfg(test)]

@@ -444,7 +444,7 @@ class Keys:
             r.text(1024), r.text(1024)
             require(r.u8() in (0, 1, 2), "unknown answer")
             r.text(1024), r.text(1024)
-            require(r.take(2).decode() in PROVINCES, "not a province")
+            require(r.take(2).decode("ascii", "replace") in PROVINCES, "not a province")
             r.text(1024)
             certificates = r.bytes()
             require(len(certificates) <= 65536 and re.fullmatch(rb"[\n -~]*", certificates), "not certificates")
@@ -464,7 +464,7 @@ class Keys:
             r.time(), r.text(1024)
             pin = r.text(64)
             places = pin.split(",")
-            require(pin == "CA" or places == sorted(set(places) & set(PROVINCES)), "not a pin")
+            require(pin == "CA" or places == sorted(set(places) & PROVINCES), "not a pin")
             r.flag()
             for _ in range(r.varint(64)):
                 r.text(1024)
