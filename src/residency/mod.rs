@@ -1,4 +1,37 @@
-//! Where data may be. For now the places an owner can pin; the table of endpoints and the gate before the network come
-//! with the first network store, and until then cairn sends nothing anywhere.
+//! Where data may be: the gate before every network.
+//!
+//! Text becomes an [`EndpointCandidate`], that a [`CanadianEndpoint`] if the table or a declaration knows it, and that a
+//! [`ResidentBucket`] if what the store says about the bucket in this run does not contradict it. Only the last one opens
+//! sending. Reading back needs a [`ReachableEndpoint`] alone: no verdict ever stops a restore.
+//!
+//! Everything here is pure: what a store says is asked by `storage` and handed in as [`Observations`].
+//! (`docs/residency.md` says what is proved by this and what cannot be.)
 
+pub mod bucket;
+pub mod check;
+pub mod declaration;
+pub mod endpoint;
+pub mod iam;
+pub mod notice;
+pub mod observe;
+pub mod origin;
 pub mod place;
+pub mod policy;
+pub mod refusal;
+pub mod site;
+pub mod table;
+pub mod verdict;
+
+pub use bucket::BucketName;
+pub use check::{Check, Outcome};
+pub use declaration::Declaration;
+pub use endpoint::{CanadianEndpoint, EndpointCandidate, ReachableEndpoint};
+pub use observe::{Destination, Observations, Observed};
+pub use origin::{Addressing, Origin, Scheme};
+pub use place::{Pin, Place, Province};
+pub use policy::{Exception, Policy};
+pub use refusal::{Refusal, RefusalKind};
+pub use site::{Operator, Site};
+pub use table::TableVersion;
+pub use table::row::Class;
+pub use verdict::{Finding, ResidentBucket, Sending, Verdict};

@@ -5,6 +5,46 @@ use std::fmt;
 /// The thirteen provinces and territories by their postal abbreviation (Canada Post addressing guidelines).
 const PROVINCES: [&str; 13] = ["AB", "BC", "MB", "NB", "NL", "NS", "NT", "NU", "ON", "PE", "QC", "SK", "YT"];
 
+/// A province or territory of Canada, by its postal abbreviation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Province(&'static str);
+
+impl Province {
+    /// The province with this abbreviation, in upper case.
+    pub fn parse(text: &str) -> Option<Self> {
+        PROVINCES.into_iter().find(|known| *known == text).map(Self)
+    }
+
+    /// The abbreviation.
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for Province {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Where a site is, as its operator states it or somebody declared it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// City, or "unknown".
+    pub city: String,
+    /// Province or territory, if known.
+    pub province: Option<Province>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.province {
+            Some(province) => write!(f, "{} ({province})", self.city),
+            None => write!(f, "{} (province unknown)", self.city),
+        }
+    }
+}
+
 /// Where data may be: all of Canada, or some of its provinces and territories.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pin {
@@ -38,6 +78,14 @@ impl Pin {
         places.sort_unstable();
         places.dedup();
         Ok(Self::Provinces(places))
+    }
+
+    /// Whether a place in Canada is inside. One whose province nobody knows fits only the whole of Canada.
+    pub fn allows(&self, province: Option<Province>) -> bool {
+        match self {
+            Self::Canada => true,
+            Self::Provinces(places) => province.is_some_and(|province| places.contains(&province.as_str())),
+        }
     }
 }
 
