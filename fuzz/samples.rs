@@ -19,12 +19,7 @@ use cairn::format::session::Session;
 use cairn::format::tree::{self, EncodedTree, Page};
 use cairn::format::{dataset_root, wire::Result};
 use cairn::id::{ChunkId, IndexKey, PackId, SegmentId, SessionId, SlotId, TreeId};
-use cairn::residency::declaration::Declaration;
-use cairn::residency::origin::Origin;
-use cairn::residency::place::{Pin, Province};
-use cairn::residency::policy::{Exception, Policy};
-use cairn::residency::site::Addressing;
-use cairn::residency::verdict::Check;
+use cairn::residency::{Addressing, Check, Declaration, Exception, Origin, Pin, Policy, Province};
 use std::sync::Arc;
 
 /// The host that signs.

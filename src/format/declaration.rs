@@ -16,9 +16,8 @@ use crate::format::wire::{FormatError, Reader, Result, Writer, is_text};
 use crate::id::{HostKey, RepositoryId};
 use crate::object::ObjectKind;
 use crate::residency::declaration::Declaration;
-use crate::residency::origin::Origin;
+use crate::residency::origin::{Addressing, Origin};
 use crate::residency::place::Province;
-use crate::residency::site::Addressing;
 
 /// Longest origin, in bytes.
 pub const ORIGIN_LEN_MAX: usize = 272;
@@ -142,7 +141,7 @@ fn read_statement(r: &mut Reader<'_>) -> Result<Declaration> {
         city: r.text(TEXT_LEN_MAX)?.to_owned(),
         province: {
             let text = std::str::from_utf8(r.take(2)?).map_err(|_| r.invalid())?;
-            Province::parse(text).ok().filter(|province| province.as_str() == text).ok_or_else(|| r.invalid())?
+            Province::parse(text).ok_or_else(|| r.invalid())?
         },
         replicates_to: r.text(TEXT_LEN_MAX)?.to_owned(),
         ca_pem: {

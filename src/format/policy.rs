@@ -10,9 +10,9 @@ use crate::format::sealed::{self, Section};
 use crate::format::wire::{Reader, Result, Writer};
 use crate::id::{HostKey, RepositoryId};
 use crate::object::ObjectKind;
+use crate::residency::check::Check;
 use crate::residency::place::Pin;
 use crate::residency::policy::{Exception, Policy};
-use crate::residency::verdict::Check;
 
 /// Longest text of a policy, in bytes.
 pub const TEXT_LEN_MAX: usize = 1024;
@@ -115,10 +115,7 @@ impl PolicyRecord {
         for _ in 0..count {
             exceptions.push(Exception {
                 site: r.text(TEXT_LEN_MAX)?.to_owned(),
-                check: {
-                    let name = r.text(TEXT_LEN_MAX)?;
-                    Check::ALL.into_iter().find(|check| check.name() == name).ok_or_else(|| r.invalid())?
-                },
+                check: Check::parse(r.text(TEXT_LEN_MAX)?).ok_or_else(|| r.invalid())?,
                 reason: r.text(TEXT_LEN_MAX)?.to_owned(),
                 signed_by: r.text(TEXT_LEN_MAX)?.to_owned(),
                 expires: r.timestamp()?,

@@ -2,7 +2,7 @@
 //! priorities. Names that come from files or a repository are shown without anything a terminal would obey.
 
 use crate::exit::{Exit, Failure, Result};
-use crate::settings::Environment;
+use crate::environment::Environment;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufWriter, IsTerminal as _, StdoutLock, Write};

@@ -9,10 +9,7 @@ use crate::crypto::secret::Secret;
 use crate::format::key_slot::{SlotNotes, Unlock};
 use crate::repository::handle::Access;
 use crate::repository::open::{NewRepository, create};
-use crate::residency::declaration::Declaration;
-use crate::residency::origin::Origin;
-use crate::residency::place::Province;
-use crate::residency::site::Addressing;
+use crate::residency::{Addressing, Declaration, Origin, Province};
 use crate::storage::MemoryStorage;
 use std::sync::Arc;
 

@@ -12,10 +12,11 @@ mod snapshots;
 mod version;
 
 use crate::args::{Cli, Command};
+use crate::environment::Environment;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::Output;
 use crate::run::Run;
-use crate::settings::{Environment, Settings};
+use crate::settings::Settings;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
