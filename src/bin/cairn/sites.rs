@@ -3,8 +3,7 @@
 //! names it, and never a place.
 
 use crate::exit::{Exit, Failure, Result};
-use crate::secrets::{sync_parent, write_private};
-use crate::state::State;
+use crate::state::{State, replace};
 use crate::values::{parse_time, time_seconds};
 use cairn::format::declaration::SignedDeclaration;
 use cairn::format::layout::is_site_name;
@@ -68,12 +67,7 @@ pub(crate) fn save(state: &State, signed: &SignedDeclaration) -> Result<PathBuf>
     let text = format!("{:#}\n", object(signed));
     // Read back as it will be read: what cannot be verified later is noticed now.
     decode(&path, &signed.declaration.name, text.as_bytes())?;
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let _ = std::fs::remove_file(&temporary);
-    write_private(&temporary, text.as_bytes())
-        .and_then(|()| std::fs::rename(&temporary, &path))
-        .and_then(|()| sync_parent(&path))
-        .map_err(|error| Failure::io(format!("write {}", path.display()), &error))?;
+    replace(&path, &text)?;
     Ok(path)
 }
 

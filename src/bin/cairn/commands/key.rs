@@ -34,12 +34,12 @@ fn word(kind: SlotKind) -> &'static str {
 
 /// Opens the repository and says which slot did it.
 fn open(run: &Run, need: Need) -> Result<(Opened, SlotId)> {
-    let (store, config) = run.find_existing()?;
+    let (reached, config) = run.find_existing()?;
     run.expect_same(&config, need)?;
     let unlock = secrets::unlock(&run.settings, &config.repository, &run.output)?;
-    let slot = key_store::find(&**store.fetch(), &config.repository, &unlock)
+    let slot = key_store::find(&**reached.store.fetch(), &config.repository, &unlock)
         .map_err(|error| Failure::from(error).while_trying(format!("open the repository at {}", run.location())))?;
-    run.open_with(store, &config, &unlock, need).map(|opened| (opened, slot.0))
+    run.open_with(reached, &config, &unlock, need).map(|opened| (opened, slot.0))
 }
 
 fn notes(run: &Run, args: &NoteArgs) -> SlotNotes {
