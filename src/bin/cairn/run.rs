@@ -114,10 +114,16 @@ impl Run {
         Ok(Some(remote))
     }
 
-    /// The repository that is there; `None` if there is none and this machine never knew one.
-    pub(crate) fn find(&self) -> Result<Option<(Reached, Config)>> {
+    /// The repository that is there; `None` if there is none and this machine never knew one. A place that nothing may be
+    /// sent to under any policy is not even asked, if that is what it is for.
+    pub(crate) fn find(&self, need: Need) -> Result<Option<(Reached, Config)>> {
         let reached = match self.reach()? {
-            Some(remote) => remote.into(),
+            Some(remote) => {
+                if let (Need::Write, Err(refusal)) = (need, remote.endpoint().sending()) {
+                    return Err(Failure::from(refusal.clone()).while_trying(format!("send to {}", self.location())));
+                }
+                remote.into()
+            }
             None => match cairn::storage::connect(self.location()) {
                 Ok(store) => Reached { store, remote: None },
                 Err(StorageError { kind: ErrorKind::StoreMissing, .. }) => {
@@ -157,8 +163,8 @@ impl Run {
     }
 
     /// The repository that has to be there.
-    pub(crate) fn find_existing(&self) -> Result<(Reached, Config)> {
-        self.find()?.ok_or_else(|| self.missing())
+    pub(crate) fn find_existing(&self, need: Need) -> Result<(Reached, Config)> {
+        self.find(need)?.ok_or_else(|| self.missing())
     }
 
     /// That there is none.
@@ -168,7 +174,7 @@ impl Run {
 
     /// Opens the repository, which has to be there, with the secret that the settings name.
     pub(crate) fn open(&self, need: Need) -> Result<Opened> {
-        let (reached, config) = self.find_existing()?;
+        let (reached, config) = self.find_existing(need)?;
         self.open_found(reached, &config, need)
     }
 

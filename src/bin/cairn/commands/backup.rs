@@ -97,7 +97,7 @@ fn open(run: &Run, args: &BackupArgs) -> Result<(Opened, bool)> {
     if !args.init || args.dry_run {
         return run.open(Need::Write).map(|opened| (opened, false));
     }
-    if let Some((reached, config)) = run.find()? {
+    if let Some((reached, config)) = run.find(Need::Write)? {
         return run.open_found(reached, &config, Need::Write).map(|opened| (opened, false));
     }
     match init::make(run, &Policy::new(Pin::Canada), ChunkerParams::default())? {

@@ -5,7 +5,7 @@ use crate::args::InitArgs;
 use crate::commands::residency;
 use crate::exit::{Exit, Failure, Result};
 use crate::remote::{Judged, Remote, checks_line, place_line};
-use crate::run::{Opened, Run, host_name, refuse_network, user_name};
+use crate::run::{Need, Opened, Run, host_name, refuse_network, user_name};
 use crate::secrets;
 use crate::settings::SecretSource;
 use crate::values;
@@ -66,10 +66,14 @@ fn chunker(bytes: u64) -> Result<ChunkerParams> {
 pub(crate) fn make(run: &Run, policy: &Policy, chunker: ChunkerParams) -> Result<std::result::Result<Made, RepositoryId>> {
     // Of two runs on this machine, one makes the repository and the other finds it.
     let lock = run.state.lock_init()?;
-    if let Some((_, config)) = run.find()? {
+    let tried = || format!("create a repository at {}", run.location());
+    // What is refused by its name alone is not asked anything.
+    if let Some(remote) = run.reach().map_err(|failure| failure.while_trying(tried()))? {
+        remote.admit(policy).map_err(|refusal| Failure::from(refusal).while_trying(tried()))?;
+    }
+    if let Some((_, config)) = run.find(Need::Read)? {
         return Ok(Err(config.repository));
     }
-    let tried = || format!("create a repository at {}", run.location());
     if let (Location::Local(path), true) = (run.location(), run.settings.is_default_location) {
         make_parents(path)?;
     }
@@ -242,13 +246,17 @@ impl Made {
     /// The same for programs.
     pub(crate) fn object(&self, run: &Run) -> Value {
         let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
-        json!({
+        let mut object = json!({
             "message_type": "summary",
             "repository_id": self.opened.id().to_string(),
             "repository": run.location().to_string(),
             "key_file": text(&self.key_file),
             "recovery_key_file": text(&self.recovery_file),
-        })
+        });
+        if let Some(judged) = &self.opened.judged {
+            object["residency"] = crate::remote::object(&judged.verdict);
+        }
+        object
     }
 }
 

@@ -34,7 +34,7 @@ fn word(kind: SlotKind) -> &'static str {
 
 /// Opens the repository and says which slot did it.
 fn open(run: &Run, need: Need) -> Result<(Opened, SlotId)> {
-    let (reached, config) = run.find_existing()?;
+    let (reached, config) = run.find_existing(need)?;
     run.expect_same(&config, need)?;
     let unlock = secrets::unlock(&run.settings, &config.repository, &run.output)?;
     let slot = key_store::find(&**reached.store.fetch(), &config.repository, &unlock)

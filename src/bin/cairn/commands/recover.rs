@@ -28,7 +28,7 @@ pub(crate) fn run(run: &mut Run, args: &RecoverArgs) -> Result<Exit> {
     }
     let (reached, config) = match explicit(run, &args.store)? {
         Some(reached) => run.find_in(reached)?.ok_or_else(|| run.missing())?,
-        None => run.find_existing()?,
+        None => run.find_existing(Need::Read)?,
     };
     // Whoever holds the recovery key decides what is here: another repository than before is remembered from now on.
     let opened = run.open_with(reached, &config, &recovery, Need::Read)?;
