@@ -66,6 +66,19 @@ impl Check {
         }
     }
 
+    /// The permission that the credentials need for it, if it is asked of the store: an action of S3's permission model.
+    pub fn action(self) -> Option<&'static str> {
+        match self {
+            Self::RegionHeader | Self::Owner => Some("s3:ListBucket"),
+            Self::Location => Some("s3:GetBucketLocation"),
+            Self::Replication => Some("s3:GetReplicationConfiguration"),
+            Self::Acceleration => Some("s3:GetAccelerateConfiguration"),
+            Self::Lifecycle => Some("s3:GetLifecycleConfiguration"),
+            Self::Logging => Some("s3:GetBucketLogging"),
+            Self::Endpoint | Self::Pin | Self::Parent | Self::Tls | Self::Hint => None,
+        }
+    }
+
     /// The check with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|check| check.name() == name)

@@ -9,9 +9,13 @@
 
 pub mod bucket;
 pub mod check;
+mod date;
 pub mod declaration;
 pub mod endpoint;
+mod finding;
 pub mod iam;
+mod inspect;
+mod locate;
 pub mod notice;
 pub mod observe;
 pub mod origin;
@@ -26,6 +30,7 @@ pub use bucket::BucketName;
 pub use check::{Check, Outcome};
 pub use declaration::Declaration;
 pub use endpoint::{CanadianEndpoint, EndpointCandidate, ReachableEndpoint};
+pub use finding::Finding;
 pub use observe::{Destination, Observations, Observed};
 pub use origin::{Addressing, Origin, Scheme};
 pub use place::{Pin, Place, Province};
@@ -34,4 +39,4 @@ pub use refusal::{Refusal, RefusalKind};
 pub use site::{Operator, Site};
 pub use table::TableVersion;
 pub use table::row::Class;
-pub use verdict::{Finding, ResidentBucket, Sending, Verdict};
+pub use verdict::{ResidentBucket, Sending, Verdict};

@@ -49,6 +49,16 @@ pub enum Addressing {
     VirtualHost,
 }
 
+impl Addressing {
+    /// The style's name, as written in commands and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::VirtualHost => "virtual-host",
+        }
+    }
+}
+
 /// Scheme, host and port. Its text is the URL `https://HOST[:PORT]`, without a default port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Origin {

@@ -2,33 +2,18 @@
 
 use crate::clock::Timestamp;
 use crate::residency::bucket::BucketName;
-use crate::residency::check::{Check, Outcome};
+use crate::residency::check::Check;
 use crate::residency::endpoint::CanadianEndpoint;
+use crate::residency::finding::Finding;
+use crate::residency::inspect::inspect;
 use crate::residency::observe::Observations;
 use crate::residency::place::Pin;
-use crate::residency::policy::{Exception, Policy};
-use crate::residency::refusal::Refusal;
-use crate::residency::table::TableVersion;
+use crate::residency::policy::Policy;
+use crate::residency::refusal::{Refusal, RefusalKind};
+use crate::residency::table::{self, TableVersion};
 
 /// How long a verdict may be relied on, in seconds. Then the store has to be asked again.
 pub const VERDICT_SECONDS: i64 = 15 * 60;
-
-/// What one check came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The check.
-    pub check: Check,
-    /// What it came to.
-    pub outcome: Outcome,
-    /// Whether nothing is sent without it.
-    pub required: bool,
-    /// Who stated what, a fragment without full stop.
-    pub said: String,
-    /// What to do if it did not pass, a sentence; names the missing permission after a denial. Else empty.
-    pub remedy: String,
-    /// The exception that covers it, if it did not pass and one does.
-    pub excepted: Option<Exception>,
-}
 
 /// Whether data may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +24,17 @@ pub enum Sending {
     Refused,
     /// Not now: a required check could not be made.
     NotNow,
+}
+
+impl Sending {
+    /// The answer in one or two words, as written in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Refused => "refused",
+            Self::NotNow => "not now",
+        }
+    }
 }
 
 /// What was found out about one bucket at one moment.
@@ -61,18 +57,79 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether data may be sent.
+    /// Whether data may be sent. A check that is missing was not made.
     pub fn sending(&self) -> Sending {
-        Sending::NotNow
+        let complete = self.findings.iter().map(|finding| finding.check).eq(Check::ALL);
+        if self.findings.iter().any(Finding::refuses) {
+            Sending::Refused
+        } else if !complete || self.findings.iter().any(Finding::waits) {
+            Sending::NotNow
+        } else {
+            Sending::Allowed
+        }
     }
 
-    /// Why data may not be sent, if it may not: the first finding that stops it.
+    /// Why data may not be sent, if it may not: what failed, or else what is not known.
     pub fn refusal(&self) -> Option<Refusal> {
-        None
+        let what = format!("s3://{}/{}", self.site, self.bucket);
+        let of = |kind, finding: &Finding| Refusal::new(kind, &what, &finding.said, &finding.remedy);
+        match self.sending() {
+            Sending::Allowed => None,
+            Sending::Refused => self.findings.iter().find(|finding| finding.refuses()).map(|finding| {
+                let kind = match finding.check {
+                    Check::Endpoint => RefusalKind::Unknown,
+                    Check::Pin => RefusalKind::Pin,
+                    Check::Parent => RefusalKind::Parent,
+                    _ => RefusalKind::Check,
+                };
+                of(kind, finding)
+            }),
+            Sending::NotNow => {
+                let first = self.findings.iter().find(|finding| finding.waits());
+                Some(
+                    first.map(|finding| of(RefusalKind::NotNow, finding)).unwrap_or_else(|| {
+                        Refusal::new(RefusalKind::NotNow, &what, "a check is missing", "Run it again.")
+                    }),
+                )
+            }
+        }
     }
 }
 
-/// A bucket that data may be sent to now. Only [`ResidentBucket::judge`] and [`ResidentBucket::renew`] make one.
+/// A bucket that data may be sent to now. Only [`ResidentBucket::judge`] and [`ResidentBucket::renew`] make one, and it cannot be
+/// copied.
+///
+/// Nothing outside makes one, not even from a verdict that allows it:
+///
+/// ```compile_fail,E0451
+/// use cairn::residency::{CanadianEndpoint, Policy, ResidentBucket, Verdict};
+/// fn forge(endpoint: CanadianEndpoint, policy: Policy, verdict: Verdict) -> ResidentBucket {
+///     ResidentBucket { endpoint, policy, verdict }
+/// }
+/// ```
+///
+/// but the judgement does:
+///
+/// ```
+/// use cairn::clock::Timestamp;
+/// use cairn::residency::*;
+/// let policy = Policy::new(Pin::Canada);
+/// let candidate = EndpointCandidate::of_site("aws:ca-central-1").unwrap();
+/// let endpoint = CanadianEndpoint::admit(&candidate, &[], &policy).unwrap();
+/// let bucket = BucketName::parse("backups").unwrap();
+/// let seen = Observations { location: Observed::Stated("ca-central-1".into()), ..Observations::default() };
+/// let (verdict, resident) = ResidentBucket::judge(&endpoint, &bucket, &seen, &policy, Timestamp::EPOCH);
+/// assert_eq!(verdict.sending(), Sending::Allowed);
+/// let resident: ResidentBucket = resident.unwrap();
+/// ```
+///
+/// and it cannot be copied to be used when it is stale:
+///
+/// ```compile_fail,E0599
+/// fn copy(resident: cairn::residency::ResidentBucket) -> cairn::residency::ResidentBucket {
+///     resident.clone()
+/// }
+/// ```
 #[derive(Debug)]
 pub struct ResidentBucket {
     endpoint: CanadianEndpoint,
@@ -85,18 +142,23 @@ impl ResidentBucket {
     pub fn judge(
         endpoint: &CanadianEndpoint,
         bucket: &BucketName,
-        _observations: &Observations,
+        observations: &Observations,
         policy: &Policy,
         now: Timestamp,
     ) -> (Verdict, Option<Self>) {
+        let findings = inspect(endpoint.site(), observations, policy, now);
+        let end = Timestamp { seconds: now.seconds.saturating_add(VERDICT_SECONDS), ..now };
+        // What an exception allows ends with it.
+        let used = findings.iter().filter_map(|finding| finding.excepted.as_ref());
+        let expires = used.map(|exception| exception.expires).fold(end, Timestamp::min);
         let verdict = Verdict {
             site: endpoint.site().id.clone(),
             bucket: bucket.clone(),
             pin: policy.pin.clone(),
-            findings: Vec::new(),
+            findings,
             decided: now,
-            expires: now,
-            table: crate::residency::table::version(),
+            expires,
+            table: table::version(),
         };
         let resident = (verdict.sending() == Sending::Allowed).then(|| Self {
             endpoint: endpoint.clone(),

@@ -3,6 +3,9 @@
 use crate::residency::check::Check;
 use crate::residency::origin::Addressing;
 
+/// When the facts of the table were read.
+pub const COMPILED: &str = "2026-11-22";
+
 /// What has to be true before data is sent to a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -34,6 +37,26 @@ pub enum Grade {
     Tool,
     /// Several independent public configurations show it.
     Public,
+}
+
+impl Grade {
+    /// The grade in one word, as written in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Tool => "tool",
+            Self::Public => "public",
+        }
+    }
+
+    /// What the grade means.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Primary => "the operator's own documentation or client data",
+            Self::Tool => "two maintained client tables",
+            Self::Public => "public configurations",
+        }
+    }
 }
 
 /// One region of one operator.
