@@ -43,6 +43,8 @@ pub(crate) struct Judged {
 /// The location in its one spelling: a host of the table that stands for a site is named by the site's id.
 pub(crate) fn canonical(location: Location) -> Location {
     let Location::S3 { site, bucket, prefix } = location else { return location };
+    // Hosts, ids and names are the same in any case of letters.
+    let site = site.to_ascii_lowercase();
     let id = Origin::parse(&site).ok().filter(|_| site.contains('.')).and_then(|origin| {
         let sites = table::sites();
         let found = sites.iter().find(|row| row.origin == origin)?;
