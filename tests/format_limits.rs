@@ -58,11 +58,7 @@ fn rows() -> Vec<Row> {
             samples::declaration().encode_content(),
             Box::new(|bytes| DeclarationRecord::decode_content(bytes).is_ok()),
         ),
-        (
-            "policy",
-            samples::policy().encode_content(),
-            Box::new(|bytes| PolicyRecord::decode_content(bytes).is_ok()),
-        ),
+        ("policy", samples::policy().encode_content(), Box::new(|bytes| PolicyRecord::decode_content(bytes).is_ok())),
         ("slot", slot, Box::new(|bytes| key_slot::decode(bytes).is_ok())),
         ("footer", footer, Box::new(|bytes| end_len(bytes).is_ok())),
         (

@@ -156,7 +156,8 @@ mod tests {
             assert_eq!(declaration(site, 1), None, "{site}");
         }
         assert_eq!(policy_number(&policy(7)), Some(7));
-        for text in ["sites/a", "sites/a-0", "sites/a-01", "sites/a-4294967296", "sites/-1", "sites/b/a-1", "policy/1"] {
+        for text in ["sites/a", "sites/a-0", "sites/a-01", "sites/a-4294967296", "sites/-1", "sites/b/a-1", "policy/1"]
+        {
             assert_eq!(ObjectName::new(text).ok().as_ref().and_then(declaration_parts), None, "{text}");
         }
         for text in ["policy/0", "policy/01", "policy/x", "sites/a-1", "policy/1/2"] {

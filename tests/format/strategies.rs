@@ -246,7 +246,8 @@ fn line() -> impl Strategy<Value = String> {
 /// A declaration; its signature is of any bytes, since it is not looked at where contents are decoded.
 pub(crate) fn declaration() -> impl Strategy<Value = DeclarationRecord> {
     let province = prop::sample::select(vec!["AB", "ON", "QC", "YT"]);
-    let origin = prop::sample::select(vec!["https://s3.example.ca", "https://s3.example.ca:8443", "http://192.0.2.1:3900"]);
+    let origin =
+        prop::sample::select(vec!["https://s3.example.ca", "https://s3.example.ca:8443", "http://192.0.2.1:3900"]);
     let texts = (line(), line(), line(), line(), line(), line(), line());
     let choices = (any::<bool>(), option::of(any::<bool>()), origin, province, "[ -~\n]{0,40}");
     let keys = (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u8; 64]>());
@@ -283,8 +284,11 @@ pub(crate) fn policy() -> impl Strategy<Value = PolicyRecord> {
         prop::sample::subsequence(vec!["AB", "NL", "ON", "QC"], 1..=4)
             .prop_map(|places| Pin::parse(&places.join(",")).expect("provinces")),
     ];
-    let policy = (pin, any::<bool>(), vec(exception, 0..4))
-        .prop_map(|(pin, deny_us_parent, exceptions)| Policy { pin, deny_us_parent, exceptions });
+    let policy = (pin, any::<bool>(), vec(exception, 0..4)).prop_map(|(pin, deny_us_parent, exceptions)| Policy {
+        pin,
+        deny_us_parent,
+        exceptions,
+    });
     (1..=u32::MAX, any::<[u8; 32]>(), time(), line(), policy).prop_map(|(number, host, made, widened_by, policy)| {
         PolicyRecord { number, host: HostKey::from_bytes(host), made, widened_by, policy }
     })

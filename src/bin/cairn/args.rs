@@ -5,8 +5,8 @@
 mod residency;
 
 pub(crate) use residency::{
-    DeclareArgs, ExceptArgs, LanguageArg, NetworkArgs, PinArgs, PolicyArgs, RecoverStoreArgs, ResidencyCommand, ShowArgs,
-    TargetArgs, YesNo,
+    DeclareArgs, ExceptArgs, LanguageArg, NetworkArgs, PinArgs, PolicyArgs, RecoverStoreArgs, ResidencyCommand,
+    ShowArgs, TargetArgs, YesNo,
 };
 
 use crate::values::{Compression, parse_compression, parse_pin, parse_size, parse_time};

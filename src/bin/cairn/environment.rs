@@ -156,7 +156,8 @@ mod tests {
     #[test]
     fn what_would_move_data_is_named_and_credentials_are_not() {
         let set = |name: &str| (OsString::from(name), OsString::from("x"));
-        let names = ["AWS_ENDPOINT_URL_S3", "AWS_REGION", "HTTPS_PROXY", "all_proxy", "AWS_ACCESS_KEY_ID", "NO_PROXY", "HOME"];
+        let names =
+            ["AWS_ENDPOINT_URL_S3", "AWS_REGION", "HTTPS_PROXY", "all_proxy", "AWS_ACCESS_KEY_ID", "NO_PROXY", "HOME"];
         let mut variables: BTreeMap<_, _> = names.into_iter().map(set).collect();
         variables.insert("AWS_ENDPOINT_URL".into(), OsString::new());
         let ignored = Environment::new(variables).ignored();

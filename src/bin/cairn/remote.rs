@@ -142,7 +142,12 @@ impl Remote {
     ///
     /// # Errors
     /// The refusal (exit 20), or that a required check could not be made now (exit 23).
-    pub(crate) fn sender(&self, policy: &Policy, clock: &Arc<dyn Clock>, record: &Record<'_>) -> Result<(S3Sender, Judged)> {
+    pub(crate) fn sender(
+        &self,
+        policy: &Policy,
+        clock: &Arc<dyn Clock>,
+        record: &Record<'_>,
+    ) -> Result<(S3Sender, Judged)> {
         let (judged, resident) = self.judge(policy, &**clock)?;
         record.verdict(&judged.verdict);
         let Some(resident) = resident else { return Err(stopped(&judged.verdict).into()) };

@@ -243,7 +243,12 @@ impl Run {
         let Some(publish) = publish else { return Ok(opened) };
         let Opened { repository, store, remote, .. } = opened;
         let repository = Arc::try_unwrap(repository).map_err(|_| {
-            Failure::new(Exit::Failed, "failed", "the repository is in use already and cannot be opened for writing", "")
+            Failure::new(
+                Exit::Failed,
+                "failed",
+                "the repository is in use already and cannot be opened for writing",
+                "",
+            )
         })?;
         Ok(Opened { repository: Arc::new(repository.with_publish(publish)), store, remote, judged })
     }

@@ -44,12 +44,13 @@ pub(crate) fn load_all(state: &State) -> (Vec<SignedDeclaration>, Vec<Failure>) 
     let directory = state.path().join("sites");
     let listing = match std::fs::read_dir(&directory) {
         Ok(listing) => listing,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return (found, failures),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return (found, failures);
+        }
         Err(error) => return (found, vec![Failure::io(format!("list {}", directory.display()), &error)]),
     };
-    let mut names: Vec<String> = listing
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
-        .collect();
+    let mut names: Vec<String> =
+        listing.filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".json")?.to_owned())).collect();
     names.sort();
     for name in names {
         match load(state, &name) {

@@ -63,7 +63,11 @@ fn chunker(bytes: u64) -> Result<ChunkerParams> {
 ///
 /// # Errors
 /// Exit 10 where this machine has known one that is gone.
-pub(crate) fn make(run: &Run, policy: &Policy, chunker: ChunkerParams) -> Result<std::result::Result<Made, RepositoryId>> {
+pub(crate) fn make(
+    run: &Run,
+    policy: &Policy,
+    chunker: ChunkerParams,
+) -> Result<std::result::Result<Made, RepositoryId>> {
     // Of two runs on this machine, one makes the repository and the other finds it.
     let lock = run.state.lock_init()?;
     let tried = || format!("create a repository at {}", run.location());
@@ -143,7 +147,8 @@ impl Place {
     /// Finds out how the store creates objects, and says so where that is not enough.
     fn probe(&self, run: &Run) -> Result<()> {
         let Some(sender) = &self.sender else { return Ok(()) };
-        let mode = sender.probe().map_err(|error| Failure::from(error).while_trying("find out what the store can do"))?;
+        let mode =
+            sender.probe().map_err(|error| Failure::from(error).while_trying("find out what the store can do"))?;
         run.record().create_mode(mode);
         if mode == CreateMode::Window {
             run.output.warn(

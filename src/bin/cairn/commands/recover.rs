@@ -70,7 +70,8 @@ pub(crate) fn run(run: &mut Run, args: &RecoverArgs) -> Result<Exit> {
         run.output.text(line)?;
     }
     for name in &installed_sites {
-        run.output.text(&format!("declaration of site {name} installed: {}", sites::path(&run.state, name).display()))?;
+        run.output
+            .text(&format!("declaration of site {name} installed: {}", sites::path(&run.state, name).display()))?;
     }
     let location = quoted(&run.location().to_string());
     let mut next = vec![format!("cairn snapshots --repo {location}")];
@@ -119,8 +120,9 @@ fn explicit(run: &mut Run, args: &RecoverStoreArgs) -> Result<Option<Reached>> {
 
 /// Installs the declarations that are kept in the repository. What this machine has under such a name already is kept.
 fn install_sites(run: &Run, opened: &Opened) -> Result<Vec<String>> {
-    let found = repository_sites::declarations(&opened.repository)
-        .map_err(|error| Failure::from(error).while_trying(format!("read the declarations in {}", run.named(opened))))?;
+    let found = repository_sites::declarations(&opened.repository).map_err(|error| {
+        Failure::from(error).while_trying(format!("read the declarations in {}", run.named(opened)))
+    })?;
     for error in &found.damaged {
         run.output.warn(&chain(error));
     }

@@ -55,8 +55,10 @@ pub(crate) fn run(run: &Run, args: &DeclareArgs) -> Result<Exit> {
     run.output.text(&format!("signed by this host ({}), kept in {}", signed.host.short(), path.display()))?;
     run.output.text(&format!("next:\n  cairn init --repo s3://{}/BUCKET", d.name))?;
     if d.origin.scheme() == Scheme::Http && !d.origin.is_loopback() {
-        run.output.warn("the connection is not encrypted: names, sizes and times are seen by whoever is on the way, and the \
-                         store is not authenticated");
+        run.output.warn(
+            "the connection is not encrypted: names, sizes and times are seen by whoever is on the way, and the \
+                         store is not authenticated",
+        );
     }
     let mut object = sites::object(&signed);
     object["message_type"] = "summary".into();

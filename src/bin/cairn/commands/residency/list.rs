@@ -32,9 +32,8 @@ pub(crate) fn run(run: &Run) -> Result<Exit> {
     let lines: Vec<[String; 7]> =
         table::rows().map(row_line).chain(declared.iter().map(|signed| declared_line(&signed.declaration))).collect();
     let head = ["ID", "PLACE", "CLASS", "OPERATOR", "LAW", "US PARENT", "SOURCE"].map(str::to_owned);
-    let width = |column: usize| {
-        lines.iter().chain([&head]).map(|line| line[column].chars().count()).max().unwrap_or_default()
-    };
+    let width =
+        |column: usize| lines.iter().chain([&head]).map(|line| line[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     for line in [&head].into_iter().chain(&lines) {
         let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();

@@ -31,8 +31,8 @@ pub(crate) fn run(run: &mut Run, command: &ResidencyCommand) -> Result<Exit> {
 /// The location of `SITE/BUCKET[/PREFIX]`, with or without `s3://` before it.
 fn target(text: &str) -> Result<Location> {
     let rest = text.strip_prefix("s3://").unwrap_or(text);
-    let location =
-        Location::parse(&format!("s3://{rest}")).map_err(|error| Failure::usage(error.to_string(), "give SITE/BUCKET"))?;
+    let location = Location::parse(&format!("s3://{rest}"))
+        .map_err(|error| Failure::usage(error.to_string(), "give SITE/BUCKET"))?;
     Ok(crate::remote::canonical(location))
 }
 
@@ -57,7 +57,9 @@ fn policy(run: &Run, args: &PolicyArgs) -> Result<Exit> {
     if run.output.is_json() {
         let parsed: Value = serde_json::from_str(&text)
             .map_err(|error| Failure::new(Exit::Failed, "failed", format!("the policy is no JSON: {error}"), ""))?;
-        results.line(&json!({"message_type": "summary", "location": location.to_string(), "policy": parsed}).to_string())?;
+        results.line(
+            &json!({"message_type": "summary", "location": location.to_string(), "policy": parsed}).to_string(),
+        )?;
     } else {
         results.line(text.trim_end())?;
     }

@@ -118,7 +118,11 @@ pub(crate) fn show(run: &Run, args: &ShowArgs) -> Result<Exit> {
     match last["decided"].as_str() {
         Some(decided) => {
             let sending = last["sending"].as_str().unwrap_or("?");
-            run.output.text(&format!("verdict before this one: {}, {}", shown(sending.as_bytes()), shown(decided.as_bytes())))?;
+            run.output.text(&format!(
+                "verdict before this one: {}, {}",
+                shown(sending.as_bytes()),
+                shown(decided.as_bytes())
+            ))?;
         }
         None => run.output.text("verdict before this one: none")?,
     }
