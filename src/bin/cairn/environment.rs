@@ -1,6 +1,7 @@
 //! The environment of the process, copied once: the only file that reads it. What it means is decided in `settings`.
 
 use crate::exit::{Failure, Result};
+use cairn::storage::s3::ignored_settings;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -19,28 +20,6 @@ const KNOWN: [&str; 9] = [
 ];
 /// Variables that will mean something, and mean nothing yet.
 const NOT_YET: [&str; 1] = ["CAIRN_PROFILE"];
-/// Settings of the AWS tools and of HTTP programs that choose where data goes, or what is between. Endpoints of single
-/// services and lower-case spellings are recognised by their form.
-const MOVING: [&str; 10] = [
-    "AWS_CA_BUNDLE",
-    "AWS_DEFAULT_REGION",
-    "AWS_DISABLE_S3_EXPRESS_SESSION_AUTH",
-    "AWS_REGION",
-    "AWS_S3_DISABLE_MULTIREGION_ACCESS_POINTS",
-    "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT",
-    "AWS_S3_USE_ARN_REGION",
-    "AWS_STS_REGIONAL_ENDPOINTS",
-    "AWS_USE_DUALSTACK_ENDPOINT",
-    "AWS_USE_FIPS_ENDPOINT",
-];
-
-/// Whether a variable chooses in other programs where data goes.
-fn moves_data(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase();
-    let is_proxy = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].contains(&upper.as_str());
-    is_proxy || MOVING.contains(&name) || name.starts_with("AWS_ENDPOINT_URL")
-}
-
 /// A copy of the environment.
 #[derive(Debug, Default)]
 pub(crate) struct Environment(BTreeMap<OsString, OsString>);
@@ -119,12 +98,18 @@ impl Environment {
             .then(|| format!("{} set: cairn does not read restic's variables, only CAIRN_*", set.join(", ")))
     }
 
-    /// Variables of other programs that are set, would move data elsewhere in such a program, and do nothing here: their
-    /// names, sorted. Which file of profiles is used is not among them, since it may hold credentials.
+    /// Settings of other programs, of variables and of the AWS tools' profiles, that choose there where data goes and do
+    /// nothing here: their names. A file that cannot be read says nothing to us either.
     pub(crate) fn ignored(&self) -> Vec<String> {
-        let is_set = |name: &str, value: &OsStr| !value.is_empty() && moves_data(name);
-        let named = self.0.iter().filter_map(|(name, value)| Some((name.to_str()?, value)));
-        named.filter(|(name, value)| is_set(name, value)).map(|(name, _)| name.to_owned()).collect()
+        let is_set = |(name, value): (&OsString, &OsString)| Some(name.to_str()?.to_owned()).filter(|_| !value.is_empty());
+        let file = |variable: &str, below_home: &str| {
+            let named = self.get(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+            let path = named.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(below_home)))?;
+            std::fs::read_to_string(path).ok()
+        };
+        let profiles = [file("AWS_CONFIG_FILE", ".aws/config"), file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")];
+        let profiles = profiles.into_iter().flatten().collect::<Vec<_>>().join("\n");
+        ignored_settings(self.0.iter().filter_map(is_set), &profiles)
     }
 
     /// Whether a file is the journal's stream that systemd connected to this service.
@@ -155,13 +140,16 @@ mod tests {
 
     #[test]
     fn what_would_move_data_is_named_and_credentials_are_not() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("config");
+        std::fs::write(&path, "[default]\nregion = us-east-1\naws_access_key_id = x\n").expect("a file");
         let set = |name: &str| (OsString::from(name), OsString::from("x"));
-        let names =
-            ["AWS_ENDPOINT_URL_S3", "AWS_REGION", "HTTPS_PROXY", "all_proxy", "AWS_ACCESS_KEY_ID", "NO_PROXY", "HOME"];
-        let mut variables: BTreeMap<_, _> = names.into_iter().map(set).collect();
+        let mut variables: BTreeMap<_, _> =
+            ["AWS_ENDPOINT_URL_S3", "HTTPS_PROXY", "AWS_ACCESS_KEY_ID", "LANG"].into_iter().map(set).collect();
         variables.insert("AWS_ENDPOINT_URL".into(), OsString::new());
+        variables.insert("AWS_CONFIG_FILE".into(), path.into());
         let ignored = Environment::new(variables).ignored();
-        assert_eq!(ignored, ["AWS_ENDPOINT_URL_S3", "AWS_REGION", "HTTPS_PROXY", "all_proxy"]);
+        assert_eq!(ignored, ["AWS_ENDPOINT_URL_S3", "HTTPS_PROXY", "default: region"]);
     }
 
     #[test]

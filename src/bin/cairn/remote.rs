@@ -82,14 +82,23 @@ impl<'a> Target<'a> {
 }
 
 impl Remote {
-    /// Makes a store that can be read. Nothing is asked of it yet.
+    /// Makes a store that can be read. Nothing is asked of it yet. What is there to be sent to is admitted `under` a policy
+    /// first: a place that is refused by its name alone is refused before credentials are looked for.
     ///
     /// # Errors
     /// Exit 20 for what names no place on a network, or no bucket.
-    pub(crate) fn reach(target: Target<'_>, settings: &Settings, create: CreateMode) -> Result<Self> {
+    pub(crate) fn reach(
+        target: Target<'_>,
+        settings: &Settings,
+        create: CreateMode,
+        under: Option<&Policy>,
+    ) -> Result<Self> {
         let Target { candidate, bucket, prefix, declared } = target;
         let bucket = BucketName::parse(bucket)?;
         let endpoint = ReachableEndpoint::resolve(&candidate, &said(&declared), &Policy::new(Pin::Canada))?;
+        if let Some(policy) = under {
+            CanadianEndpoint::admit(&candidate, &said(&declared), policy)?;
+        }
         let options = S3Options {
             ca_pem: settings.ca_pem.clone(),
             upload_limit: settings.limits[0],
@@ -103,8 +112,7 @@ impl Remote {
 
     /// What can be done with it without a verdict: reading and removing.
     pub(crate) fn store(&self) -> Store {
-        let all = Arc::new(self.storage.clone());
-        Store::new(all.clone(), None, Some(all))
+        self.storage.clone().into()
     }
 
     /// Where it is reached.

@@ -72,9 +72,7 @@ pub(crate) fn make(
     let lock = run.state.lock_init()?;
     let tried = || format!("create a repository at {}", run.location());
     // What is refused by its name alone is not asked anything.
-    if let Some(remote) = run.reach().map_err(|failure| failure.while_trying(tried()))? {
-        remote.admit(policy).map_err(|refusal| Failure::from(refusal).while_trying(tried()))?;
-    }
+    run.reach(Some(policy))?;
     if let Some((_, config)) = run.find(Need::Read)? {
         return Ok(Err(config.repository));
     }
@@ -127,7 +125,7 @@ struct Place {
 /// Makes a directory, or finds out whether something may be sent to a bucket. Before any key is made: a place that is
 /// refused leaves nothing behind.
 fn place(run: &Run, policy: &Policy) -> Result<Place> {
-    let Some(remote) = run.reach()? else {
+    let Some(remote) = run.reach(Some(policy))? else {
         let store = cairn::storage::create(run.location())?;
         refuse_network(&store, run.location())?;
         return Ok(Place { publish: store.publish().cloned(), store, sender: None, remote: None, judged: None });

@@ -112,7 +112,7 @@ fn explicit(run: &mut Run, args: &RecoverStoreArgs) -> Result<Option<Reached>> {
         candidate = candidate.with_signing_region(region);
     }
     let target = Target { candidate, bucket, prefix: prefix.as_ref(), declared: None };
-    let remote = Remote::reach(target, &run.settings, CreateMode::Unknown)?;
+    let remote = Remote::reach(target, &run.settings, CreateMode::Unknown, None)?;
     run.settings.location =
         canonical(Location::S3 { site: origin.authority(), bucket: bucket.clone(), prefix: prefix.clone() });
     Ok(Some(remote.into()))

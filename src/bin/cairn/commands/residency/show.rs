@@ -22,7 +22,7 @@ pub(crate) fn check(run: &mut Run, args: &TargetArgs) -> Result<Exit> {
         None => policy_of_repository(run)?,
     };
     let tried = || format!("check {}", run.location());
-    let Some(remote) = run.reach()? else {
+    let Some(remote) = run.reach(Some(&policy))? else {
         return Err(Failure::usage(
             format!("{} is a directory on this host: there is no network to check", run.location()),
             "give SITE/BUCKET, or name a repository with --repo s3://SITE/BUCKET",
@@ -103,7 +103,7 @@ fn sending_line(verdict: &Verdict) -> String {
 /// Shows where the repository is, what is known about that, and a notice.
 pub(crate) fn show(run: &Run, args: &ShowArgs) -> Result<Exit> {
     let ignored = &run.settings.ignored;
-    let Some(remote) = run.reach()? else {
+    let Some(remote) = run.reach(None)? else {
         run.output.text(&format!("{} is a directory on this host: nothing is sent over a network", run.location()))?;
         run.output.object(&json!({
             "message_type": "summary", "repository": run.location().to_string(), "network": false, "ignored": ignored,
