@@ -5,6 +5,7 @@ use crate::storage::error::{ErrorKind, Result, StorageError};
 use crate::storage::local::LocalStorage;
 use crate::storage::location::Location;
 use crate::storage::memory::MemoryStorage;
+use crate::storage::s3::S3Storage;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,12 @@ impl Store {
         Self { publish: None, remove: None, ..self.clone() }
     }
 
+    /// The same store with creating: what a verdict opens.
+    #[must_use]
+    pub fn with_publish(&self, publish: Arc<dyn Publish>) -> Self {
+        Self { publish: Some(publish), ..self.clone() }
+    }
+
     /// The kind of network or FUSE file system a local store is on; `None` for any other store.
     pub fn network_file_system(&self) -> Option<&'static str> {
         self.local.as_ref().and_then(LocalStorage::network_file_system)
@@ -84,34 +91,43 @@ impl From<MemoryStorage> for Store {
     }
 }
 
-fn no_s3(operation: &'static str, location: &Location) -> StorageError {
+impl From<S3Storage> for Store {
+    /// For reading and removing. Creating comes with [`Store::with_publish`], once the bucket was judged.
+    fn from(s3: S3Storage) -> Self {
+        let both = Arc::new(s3);
+        Self::new(both.clone(), None, Some(both))
+    }
+}
+
+/// An S3 store is opened by way of the residency gate, which needs more than a location.
+fn through_the_gate(operation: &'static str, location: &Location) -> StorageError {
     StorageError {
         operation,
         subject: location.to_string(),
-        kind: ErrorKind::Other,
-        detail: "this build has no S3 storage yet".to_owned(),
+        kind: ErrorKind::Refused,
+        detail: "an S3 store is opened through its verified endpoint only".to_owned(),
     }
 }
 
-/// Opens the store at this location.
+/// Opens the store in this directory.
 ///
 /// # Errors
-/// As [`LocalStorage::open`]; `Other` for S3, which this build does not have yet.
+/// As [`LocalStorage::open`]; `Refused` for S3, which [`S3Storage::reach`] opens.
 pub fn connect(location: &Location) -> Result<Store> {
     match location {
         Location::Local(path) => Ok(LocalStorage::open(path)?.into()),
-        Location::S3 { .. } => Err(no_s3("open", location)),
+        Location::S3 { .. } => Err(through_the_gate("open", location)),
     }
 }
 
-/// Makes a store at this location, or opens the one that is there.
+/// Makes a store in this directory, or opens the one that is there.
 ///
 /// # Errors
-/// As [`LocalStorage::create`]; `Other` for S3, which this build does not have yet.
+/// As [`LocalStorage::create`]; `Refused` for S3: a bucket is made by its owner.
 pub fn create(location: &Location) -> Result<Store> {
     match location {
         Location::Local(path) => Ok(LocalStorage::create(path)?.into()),
-        Location::S3 { .. } => Err(no_s3("create", location)),
+        Location::S3 { .. } => Err(through_the_gate("create", location)),
     }
 }
 
@@ -137,10 +153,10 @@ mod tests {
     }
 
     #[test]
-    fn s3_is_recognised_and_refused() {
+    fn s3_is_not_opened_by_its_location_alone() {
         let location = Location::parse("s3://aws:ca-central-1/backups/web").unwrap();
         for error in [connect(&location).unwrap_err(), create(&location).unwrap_err()] {
-            assert!(error.to_string().contains("this build has no S3 storage yet"), "{error}");
+            assert_eq!(error.kind, ErrorKind::Refused, "{error}");
         }
     }
 }

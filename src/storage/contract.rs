@@ -2,7 +2,8 @@
 //! stores to it, test for number.
 //!
 //! * **S1 atomic:** an object is seen whole or not at all, however the write ended.
-//! * **S2 durable:** when [`Publish::publish_batch`] returns, the objects survive a power cut.
+//! * **S2 durable:** when [`Publish::publish_batch`] returns, the objects survive a power cut, so what is published by a
+//!   later call is never there without them.
 //! * **S3 create-only:** an existing object is never changed; publishing over it reports [`Published::Existed`].
 //! * **S4 read-after-write:** a published object is read, sized and listed by every later request.
 //! * **S5 complete listing:** a listing names every object that existed throughout it, or fails; never a part as a whole.
@@ -119,10 +120,11 @@ pub trait Publish: Send + Sync + fmt::Debug {
     /// What the store says.
     fn stage(&self) -> Result<Box<dyn Stage>>;
 
-    /// Makes staged objects durable and visible, in the order given: a later one is never visible without the earlier.
+    /// Makes staged objects durable and visible. They may become visible in any order: who needs one to be there before
+    /// another publishes it in an earlier call. Of two with one name the first is created.
     ///
     /// # Errors
-    /// The first failure; objects before it may have been published.
+    /// The first failure; any of the others may have been published, or be published a little later.
     fn publish_batch(&self, staged: Vec<Staged>) -> Result<Vec<Published>>;
 
     /// Stages and publishes one object held in memory.

@@ -23,6 +23,10 @@ pub enum ErrorKind {
     Denied,
     /// Read-only medium.
     ReadOnly,
+    /// Residency: the gate, a verdict or the guard of the connection stopped sending.
+    Refused,
+    /// Residency: a required check could not be made now; the same may be allowed later.
+    NotNow,
     /// May go away when tried again.
     Transient,
     /// Something in the store that no store of ours makes: under an object's name, but no object.

@@ -69,7 +69,8 @@ impl Home {
     pub(crate) fn declare(&self, access: &Access, site: &str, province: &str) -> Ended {
         let (endpoint, region) = (access.endpoint(), access.region().to_owned());
         let fixed = "--operator Coop --address Rue --city Here --signed-by A.Roy --replace";
-        let command = format!("residency declare {site} --endpoint {endpoint} --region {region} --province {province} {fixed}");
+        let command =
+            format!("residency declare {site} --endpoint {endpoint} --region {region} --province {province} {fixed}");
         self.cairn(&command)
     }
 
@@ -126,7 +127,8 @@ impl Home {
         let source = original.path("src");
         let restored = target.join(source.strip_prefix("/").unwrap());
         for file in ["a", "dir/b"] {
-            let (back, before) = (std::fs::read(restored.join(file)).unwrap(), std::fs::read(source.join(file)).unwrap());
+            let (back, before) =
+                (std::fs::read(restored.join(file)).unwrap(), std::fs::read(source.join(file)).unwrap());
             assert_eq!(back, before, "{file}: {}", ended.report());
         }
         ended

@@ -36,7 +36,11 @@ fn the_quick_start_on_object_storage_works() {
     if !garage.is_empty() {
         variables.push(("CAIRN_TEST_GARAGE", garage.as_str()));
     }
-    let stop = format!("trap '{} stop {}' EXIT\n", root.join("scripts/servers/garage").display(), home.path("garage").display());
+    let stop = format!(
+        "trap '{} stop {}' EXIT\n",
+        root.join("scripts/servers/garage").display(),
+        home.path("garage").display()
+    );
     home.sh(&(stop + &script), &variables).expect(0);
     let restored = home.path("back").join(home.path("share").strip_prefix("/").unwrap()).join("file");
     assert_eq!(std::fs::read_to_string(restored).unwrap(), "content");

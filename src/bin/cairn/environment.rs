@@ -101,13 +101,15 @@ impl Environment {
     /// Settings of other programs, of variables and of the AWS tools' profiles, that choose there where data goes and do
     /// nothing here: their names. A file that cannot be read says nothing to us either.
     pub(crate) fn ignored(&self) -> Vec<String> {
-        let is_set = |(name, value): (&OsString, &OsString)| Some(name.to_str()?.to_owned()).filter(|_| !value.is_empty());
+        let is_set =
+            |(name, value): (&OsString, &OsString)| Some(name.to_str()?.to_owned()).filter(|_| !value.is_empty());
         let file = |variable: &str, below_home: &str| {
             let named = self.get(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
             let path = named.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(below_home)))?;
             std::fs::read_to_string(path).ok()
         };
-        let profiles = [file("AWS_CONFIG_FILE", ".aws/config"), file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")];
+        let profiles =
+            [file("AWS_CONFIG_FILE", ".aws/config"), file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")];
         let profiles = profiles.into_iter().flatten().collect::<Vec<_>>().join("\n");
         ignored_settings(self.0.iter().filter_map(is_set), &profiles)
     }

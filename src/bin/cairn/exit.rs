@@ -164,9 +164,11 @@ fn of_storage(error: &StorageError) -> Class {
         ErrorKind::ReadOnly => {
             (Exit::Failed, "read-only", "the repository can only be read here; mount it for writing")
         }
-        ErrorKind::Refused => {
-            (Exit::Residency, "residency-refused", "`cairn residency check` makes the checks again and says what each one found")
-        }
+        ErrorKind::Refused => (
+            Exit::Residency,
+            "residency-refused",
+            "`cairn residency check` makes the checks again and says what each one found",
+        ),
         ErrorKind::NotNow => {
             (Exit::Unverified, "residency-unverified", "try again later; `cairn residency check` says what is missing")
         }

@@ -1,0 +1,312 @@
+//! What a store states about one bucket in this run. Asked here, judged in `residency`.
+//!
+//! Four kinds of answer are kept apart, because only the first is evidence: it *stated* something; it does not offer the
+//! question (501, 405, an empty or unreadable 200); it denied it to these credentials; it did not answer at all.
+
+use crate::residency::{Destination, Observations, Observed};
+use crate::storage::s3::connection::Connection;
+use crate::storage::s3::error::{Attempt, Cause, Failure};
+use crate::storage::s3::guard::GuardStop;
+use crate::storage::s3::retry::until_done;
+use crate::storage::s3::xml;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_bucket_lifecycle_configuration::GetBucketLifecycleConfigurationOutput;
+use aws_sdk_s3::types::{BucketAccelerateStatus, ExpirationStatus, LifecycleRule, ReplicationRuleStatus};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use std::error::Error;
+use std::time::Duration;
+
+/// How long each question may take with all its repetitions.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// An account that nobody has: a store that accepts it as owner does not look.
+const NOBODY: &str = "000000000000";
+
+/// A question about the bucket's settings.
+struct Question {
+    /// How the request names it.
+    query: &'static str,
+    /// Root element of the answer.
+    root: &'static str,
+    /// The permission it needs.
+    permission: &'static str,
+    /// Code of the answer that there is no such setting.
+    none: &'static [&'static str],
+}
+
+const LOCATION: Question =
+    Question { query: "location", root: "LocationConstraint", permission: "s3:GetBucketLocation", none: &[] };
+const REPLICATION: Question = Question {
+    query: "replication",
+    root: "ReplicationConfiguration",
+    permission: "s3:GetReplicationConfiguration",
+    none: &["ReplicationConfigurationNotFoundError"],
+};
+const ACCELERATION: Question = Question {
+    query: "accelerate",
+    root: "AccelerateConfiguration",
+    permission: "s3:GetAccelerateConfiguration",
+    none: &[],
+};
+const LIFECYCLE: Question = Question {
+    query: "lifecycle",
+    root: "LifecycleConfiguration",
+    permission: "s3:GetLifecycleConfiguration",
+    none: &["NoSuchLifecycleConfiguration"],
+};
+const LOGGING: Question =
+    Question { query: "logging", root: "BucketLoggingStatus", permission: "s3:GetBucketLogging", none: &[] };
+
+/// Asks everything.
+pub(super) async fn observe(connection: &Connection) -> Observations {
+    let bucket = connection.bucket.as_str();
+    let client = &connection.client;
+    let region_header = region_of(connection, bucket).await;
+    let owner = owner(connection).await;
+    let location = connection
+        .ask(&LOCATION, || {
+            client.get_bucket_location().bucket(bucket).set_expected_bucket_owner(connection.owner()).send()
+        })
+        .await;
+    // Read from the answer itself: the SDK cannot tell an empty constraint from one that it does not know.
+    let location = map(location, |(_, body)| body.and_then(|body| location_text(&body)).unwrap_or_default());
+    let replication = connection
+        .ask(&REPLICATION, || {
+            client.get_bucket_replication().bucket(bucket).set_expected_bucket_owner(connection.owner()).send()
+        })
+        .await;
+    let replication = match replication {
+        Observed::Stated((output, _)) => {
+            let rules = output.and_then(|output| output.replication_configuration);
+            let mut destinations = Vec::new();
+            for rule in rules.map(|rules| rules.rules).unwrap_or_default() {
+                if *rule.status() == ReplicationRuleStatus::Disabled {
+                    continue;
+                }
+                let named = rule.destination().map(|d| d.bucket().to_owned()).unwrap_or_default();
+                destinations.push(destination(connection, named).await);
+            }
+            Observed::Stated(destinations)
+        }
+        other => map(other, |_| Vec::new()),
+    };
+    let acceleration = connection
+        .ask(&ACCELERATION, || {
+            let request = client.get_bucket_accelerate_configuration().bucket(bucket);
+            request.set_expected_bucket_owner(connection.owner()).send()
+        })
+        .await;
+    let acceleration = map(acceleration, |(output, _)| {
+        output.and_then(|output| output.status).is_some_and(|status| status != BucketAccelerateStatus::Suspended)
+    });
+    let lifecycle = connection
+        .ask(&LIFECYCLE, || {
+            let request = client.get_bucket_lifecycle_configuration().bucket(bucket);
+            request.set_expected_bucket_owner(connection.owner()).send()
+        })
+        .await;
+    let (lifecycle, expiration) = lifecycle_words(lifecycle);
+    let logging = connection
+        .ask(&LOGGING, || {
+            client.get_bucket_logging().bucket(bucket).set_expected_bucket_owner(connection.owner()).send()
+        })
+        .await;
+    let logging = match logging {
+        Observed::Stated((output, _)) => match output.and_then(|output| output.logging_enabled) {
+            Some(target) => Observed::Stated(Some(destination(connection, target.target_bucket).await)),
+            None => Observed::Stated(None),
+        },
+        other => map(other, |_| None),
+    };
+    Observations {
+        region_header,
+        location,
+        owner,
+        replication,
+        acceleration,
+        lifecycle,
+        expiration,
+        logging,
+        hints: connection.guard.hints(),
+    }
+}
+
+/// What was stated, as something else.
+fn map<T, U>(observed: Observed<T>, change: impl FnOnce(T) -> U) -> Observed<U> {
+    match observed {
+        Observed::Stated(value) => Observed::Stated(change(value)),
+        Observed::NotOffered(why) => Observed::NotOffered(why),
+        Observed::Denied(why) => Observed::Denied(why),
+        Observed::Failed(why) => Observed::Failed(why),
+        Observed::NotAsked => Observed::NotAsked,
+    }
+}
+
+/// The parsed answer and the answer as it came; both `None` if the store stated that there is no such setting.
+type Answer<T> = Observed<(Option<T>, Option<Vec<u8>>)>;
+
+impl Connection {
+    async fn patiently<T, E, F>(&self, request: impl Fn() -> F) -> Attempt<T>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let mut timeouts = self.options.timeouts.clone();
+        timeouts.total = timeouts.total.min(PATIENCE);
+        let attempt = || async { request().await.map_err(|error| Failure::of(&error)) };
+        until_done(&timeouts, || self.guard.has_answered(), |d, t| self.note(d, t), attempt).await
+    }
+
+    async fn ask<T, E, F>(&self, question: &Question, request: impl Fn() -> F) -> Answer<T>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        // An answer that cannot be parsed is an answer, and no reason to ask again.
+        let asked = || async {
+            match request().await {
+                Ok(output) => Ok(Ok(output)),
+                Err(error) if error.raw_response().is_some_and(|answer| answer.status().is_success()) => {
+                    Ok(Err(Failure::of(&error).text))
+                }
+                Err(error) => Err(error),
+            }
+        };
+        let result = self.patiently(asked).await;
+        let kept = self.guard.take_kept(question.query).map(|(_, body)| body).unwrap_or_default();
+        match result {
+            Ok(Ok(output)) if xml::root(&kept) == Some(question.root) => Observed::Stated((Some(output), Some(kept))),
+            Ok(_) => Observed::NotOffered(unreadable(&kept)),
+            Err(failure) => without(question, &failure),
+        }
+    }
+}
+
+fn unreadable(body: &[u8]) -> String {
+    match xml::root(body) {
+        _ if body.iter().all(u8::is_ascii_whitespace) => "the store answered 200 with nothing in it".to_owned(),
+        Some(root) => format!("the store answered 200 with another document, {root}"),
+        None => "the store answered 200 with something unreadable".to_owned(),
+    }
+}
+
+/// What a failed question says.
+fn without<T>(question: &Question, failure: &Failure) -> Answer<T> {
+    match &failure.cause {
+        Cause::Status(404) if failure.has_code(question.none) => Observed::Stated((None, None)),
+        Cause::Status(404) if failure.is_no_bucket() => Observed::Failed("there is no such bucket".to_owned()),
+        Cause::Status(401 | 403) => Observed::Denied(question.permission.to_owned()),
+        Cause::Status(501) => Observed::NotOffered(failure.text.clone()),
+        Cause::Status(status) if (400..500).contains(status) && *status != 429 => {
+            Observed::NotOffered(failure.text.clone())
+        }
+        _ => Observed::Failed(failure.text.clone()),
+    }
+}
+
+/// Text of a location constraint, also of the form that wraps one element of this name into another.
+fn location_text(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let inner = text.rsplit_once("LocationConstraint")?.0.rsplit_once("</")?.0;
+    let inner = inner.trim_end().strip_suffix("</LocationConstraint>").unwrap_or(inner);
+    Some(inner.rsplit('>').next()?.trim().to_owned())
+}
+
+/// Region of a bucket by the header that S3 sends even with a denial or a redirect.
+async fn region_of(connection: &Connection, bucket: &str) -> Observed<String> {
+    let is_own = bucket == connection.bucket.as_str();
+    let owner = connection.owner().filter(|_| is_own);
+    let request = || connection.client.head_bucket().bucket(bucket).set_expected_bucket_owner(owner.clone()).send();
+    match connection.patiently(request).await {
+        Ok(answer) => match answer.bucket_region().filter(|region| !region.is_empty()) {
+            Some(region) => Observed::Stated(region.to_owned()),
+            None => Observed::NotOffered("the store sends no x-amz-bucket-region".to_owned()),
+        },
+        Err(failure) => region_by_failure(failure),
+    }
+}
+
+fn region_by_failure(failure: Failure) -> Observed<String> {
+    let told = match &failure.cause {
+        Cause::Guard(GuardStop::Redirect { region, .. }) => region.clone(),
+        _ => failure.region.clone(),
+    };
+    match (told.filter(|region| !region.is_empty()), &failure.cause) {
+        (Some(region), _) => Observed::Stated(region),
+        (None, Cause::Status(401 | 403)) => Observed::Denied("s3:ListBucket".to_owned()),
+        (None, Cause::Status(404)) => Observed::NotOffered("there is no such bucket at this endpoint".to_owned()),
+        (None, Cause::Status(status)) if (400..500).contains(status) && *status != 429 => {
+            Observed::NotOffered(failure.text)
+        }
+        (None, Cause::Status(501) | Cause::Guard(GuardStop::ForeignHost { .. })) => Observed::NotOffered(failure.text),
+        (None, _) => Observed::Failed(failure.text),
+    }
+}
+
+/// Where copies or logs go, with the region that this endpoint states for it. Nobody else is asked.
+async fn destination(connection: &Connection, named: String) -> Destination {
+    let bucket = named.rsplit(":::").next().unwrap_or(&named).to_owned();
+    let is_plain = !bucket.is_empty() && !bucket.contains([':', '/']);
+    let region = if is_plain {
+        region_of(connection, &bucket).await
+    } else {
+        Observed::NotOffered("its name is no bucket's".to_owned())
+    };
+    Destination { bucket: named, region }
+}
+
+/// Whether the bucket belongs to the expected account, if there is one.
+async fn owner(connection: &Connection) -> Observed<bool> {
+    let Some(expected) = connection.owner() else { return Observed::NotAsked };
+    let bucket = connection.bucket.as_str();
+    let head = |owner: Option<String>| {
+        connection.patiently(move || {
+            connection.client.head_bucket().bucket(bucket).set_expected_bucket_owner(owner.clone()).send()
+        })
+    };
+    match (head(Some(expected)).await, head(Some(NOBODY.to_owned())).await) {
+        (Ok(_), Ok(_)) => Observed::NotOffered("the store accepts any account as the owner".to_owned()),
+        (Ok(_), Err(failure)) if failure.is_status(403) => Observed::Stated(true),
+        (Ok(_), Err(failure)) => Observed::Failed(failure.text),
+        (Err(failure), _) if failure.is_status(403) => match head(None).await {
+            Ok(_) => Observed::Stated(false),
+            Err(_) => Observed::Denied("s3:ListBucket".to_owned()),
+        },
+        (Err(failure), _) => Observed::Failed(failure.text),
+    }
+}
+
+/// Rules that move or delete objects, in words, and whether one deletes current ones.
+fn lifecycle_words(answer: Answer<GetBucketLifecycleConfigurationOutput>) -> (Observed<Vec<String>>, Option<bool>) {
+    let rules = match answer {
+        Observed::Stated((output, _)) => output.and_then(|output| output.rules).unwrap_or_default(),
+        other => return (map(other, |_| Vec::new()), None),
+    };
+    let active: Vec<&LifecycleRule> = rules.iter().filter(|rule| *rule.status() == ExpirationStatus::Enabled).collect();
+    let expires = active.iter().any(|rule| {
+        rule.expiration().is_some_and(|expiration| expiration.days().is_some() || expiration.date().is_some())
+    });
+    (Observed::Stated(active.into_iter().flat_map(rule_words).collect()), Some(expires))
+}
+
+fn rule_words(rule: &LifecycleRule) -> Vec<String> {
+    let id = rule.id().unwrap_or("without a name");
+    let when = |days: Option<i32>| days.map_or_else(|| "on a date".to_owned(), |days| format!("after {days} days"));
+    let mut words = Vec::new();
+    if let Some(expiration) = rule.expiration()
+        && (expiration.days().is_some() || expiration.date().is_some())
+    {
+        words.push(format!("rule {id}: deletes objects {}", when(expiration.days())));
+    }
+    for transition in rule.transitions() {
+        let class = transition.storage_class().map_or("another class", |class| class.as_str());
+        words.push(format!("rule {id}: moves objects to {class} {}", when(transition.days())));
+    }
+    if let Some(old) = rule.noncurrent_version_expiration() {
+        words.push(format!("rule {id}: deletes old versions {}", when(old.noncurrent_days())));
+    }
+    for transition in rule.noncurrent_version_transitions() {
+        let class = transition.storage_class().map_or("another class", |class| class.as_str());
+        words.push(format!("rule {id}: moves old versions to {class} {}", when(transition.noncurrent_days())));
+    }
+    words
+}

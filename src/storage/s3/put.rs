@@ -1,0 +1,205 @@
+//! Creating one object so that an existing one is never changed, whatever gets lost on the way.
+//!
+//! A request may arrive although its answer does not. What then answers the repetition, "exists", is our own success; so
+//! after a lost answer the object is read and compared before anything is believed.
+
+use crate::clock::Timestamp;
+use crate::object::ObjectName;
+use crate::storage::contract::Published;
+use crate::storage::s3::connection::Connection;
+use crate::storage::s3::error::{Attempt, Failure};
+use crate::storage::s3::flow::Flow;
+use crate::storage::s3::options::{CreateMode, LockMode};
+use crate::storage::s3::retry::{Decision, Next, Retry, decide};
+use crate::storage::s3::stage::Body;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ObjectLockMode, StorageClass};
+
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+
+/// What of an object's name decides how it is stored. Names have no other meaning here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Part {
+    /// A pack of contents: large, seldom read, may be in a colder class.
+    is_data_pack: bool,
+    /// A pack of either kind: its name is the hash of its bytes, so whoever writes it again writes the same.
+    is_named_by_content: bool,
+    /// Something that must not outlive its purpose.
+    is_passing: bool,
+}
+
+impl Part {
+    fn of(name: &ObjectName) -> Self {
+        let mut parts = name.as_str().split('/');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some("d"), Some(_), Some(kind)) => Self {
+                is_data_pack: kind == "packs",
+                is_named_by_content: kind == "packs" || kind == "meta",
+                is_passing: kind == "sessions",
+            },
+            (first, ..) => Self { is_data_pack: false, is_named_by_content: false, is_passing: first == Some("tmp") },
+        }
+    }
+}
+
+impl Connection {
+    /// Creates an object. `may_go` is asked before every attempt.
+    pub(super) async fn create<F>(
+        &self,
+        name: &ObjectName,
+        body: &Body,
+        now: Timestamp,
+        flow: &Flow,
+        may_go: impl Fn() -> F,
+    ) -> Attempt<Published>
+    where
+        F: Future<Output = Attempt<()>>,
+    {
+        let asks_first = match self.options.create {
+            CreateMode::Conditional => false,
+            CreateMode::Unknown | CreateMode::Window => !Part::of(name).is_named_by_content,
+        };
+        let mut retry = Retry::new();
+        let mut was_lost = false;
+        loop {
+            may_go().await?;
+            let turn = flow.turn().await;
+            let failure = match self.create_once(name, body, now, asks_first, was_lost).await {
+                Ok(published) => {
+                    turn.went_well();
+                    return Ok(published);
+                }
+                Err(failure) => failure,
+            };
+            was_lost |= failure.may_have_arrived();
+            if decide(&failure) == Decision::Slower {
+                turn.was_too_much();
+            }
+            drop(turn);
+            let server_time = failure.server_time;
+            match retry.after(failure, &self.options.timeouts, self.guard.has_answered()) {
+                Next::GiveUp(failure) => return Err(failure),
+                Next::After(pause, decision) => {
+                    self.note(decision, server_time);
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    async fn create_once(
+        &self,
+        name: &ObjectName,
+        body: &Body,
+        now: Timestamp,
+        asks_first: bool,
+        was_lost: bool,
+    ) -> Attempt<Published> {
+        // Without conditional creation a repetition would overwrite what somebody else has created meanwhile.
+        let overwrites = self.options.create != CreateMode::Conditional && !Part::of(name).is_named_by_content;
+        if was_lost && overwrites {
+            match self.is_same(name, body).await? {
+                Some(true) => return Ok(Published::Created),
+                Some(false) => return Ok(Published::Existed),
+                None => {}
+            }
+        } else if asks_first {
+            match self.size(name).await {
+                Ok(_) => return Ok(Published::Existed),
+                Err(failure) if failure.is_no_key() => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        match self.put(name, body, now).await {
+            Ok(()) => Ok(Published::Created),
+            Err(failure) if failure.is_status(412) && was_lost => match self.is_same(name, body).await? {
+                Some(true) => Ok(Published::Created),
+                Some(false) => Ok(Published::Existed),
+                // Removed in between: the next attempt creates it.
+                None => Err(Failure::garbage("the object exists and is not there")),
+            },
+            Err(failure) if failure.is_status(412) => Ok(Published::Existed),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// One PUT, on the condition that nothing is there.
+    async fn put(&self, name: &ObjectName, body: &Body, now: Timestamp) -> Attempt<()> {
+        let part = Part::of(name);
+        let len = body.bytes().len() as u64;
+        let mut request = self
+            .client
+            .put_object()
+            .bucket(self.bucket.as_str())
+            .key(self.key(name))
+            .if_none_match("*")
+            .content_length(i64::try_from(len).unwrap_or(i64::MAX))
+            .set_expected_bucket_owner(self.owner())
+            .body(ByteStream::new(body.to_send()));
+        if let Some(class) = self.options.data_storage_class.as_deref().filter(|_| part.is_data_pack) {
+            request = request.storage_class(StorageClass::from(class));
+        }
+        if let Some(lock) = self.options.lock.filter(|_| !part.is_passing) {
+            let mode = match lock.mode {
+                LockMode::Governance => ObjectLockMode::Governance,
+                LockMode::Compliance => ObjectLockMode::Compliance,
+            };
+            let until = now.seconds.saturating_add(i64::from(lock.days).saturating_mul(DAY_SECONDS));
+            // A lock has to be sent with a checksum of the body in a header of its own.
+            request = request
+                .object_lock_mode(mode)
+                .object_lock_retain_until_date(DateTime::from_secs(until))
+                .checksum_algorithm(ChecksumAlgorithm::Sha256);
+        }
+        let answer = request.send().await.map_err(|error| Failure::of(&error))?;
+        // A store that took the object says so with an ETag. Anything else that says 200 is asked what it has.
+        if answer.e_tag().is_some_and(|tag| !tag.is_empty()) {
+            return Ok(());
+        }
+        match self.size(name).await {
+            Ok(size) if size == len => Ok(()),
+            Ok(size) => Err(Failure::garbage(format!("the store has {size} bytes of {len}"))),
+            Err(failure) if failure.is_no_key() => {
+                Err(Failure::garbage("the store said that it has the object and does not have it"))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether the object there has our bytes; `None` if there is none.
+    async fn is_same(&self, name: &ObjectName, body: &Body) -> Attempt<Option<bool>> {
+        let bytes = body.bytes();
+        match self.size(name).await {
+            Ok(size) if size != bytes.len() as u64 => return Ok(Some(false)),
+            Ok(_) => {}
+            Err(failure) if failure.is_no_key() => return Ok(None),
+            Err(failure) => return Err(failure),
+        }
+        match self.get(name, bytes.len() as u64).await {
+            Ok(there) => Ok(Some(there == bytes)),
+            Err(failure) if failure.is_no_key() => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_decide_how_objects_are_stored() {
+        let part = |text: &str| {
+            let part = Part::of(&ObjectName::new(text).unwrap());
+            (part.is_data_pack, part.is_named_by_content, part.is_passing)
+        };
+        assert_eq!(part("d/0a/packs/0f/0f12"), (true, true, false));
+        assert_eq!(part("d/0a/meta/0f/0f12"), (false, true, false));
+        assert_eq!(part("d/0a/sessions/11"), (false, false, true));
+        for text in ["config/00", "keys/slots/1", "d/0a/index/1", "d/0a/snapshots/1", "d/0a/gen/1", "packs/0f/1", "d"] {
+            assert_eq!(part(text), (false, false, false), "{text}");
+        }
+        assert_eq!(part("tmp/probe-1"), (false, false, true));
+    }
+}
