@@ -2,7 +2,7 @@
 
 use crate::exit::{Exit, Failure, Result};
 use crate::output::Output;
-use crate::remote::{Judged, Record, Remote, Target, canonical, publisher};
+use crate::remote::{Judged, Record, Remote, Target, canonical, checks_line, place_line, publisher};
 use crate::secrets;
 use crate::settings::Settings;
 use crate::signals;
@@ -233,6 +233,8 @@ impl Run {
                     None => self.policy(&opened)?,
                 };
                 let (sender, judged) = remote.sender(&effective, &self.clock, &self.record()).map_err(tried)?;
+                self.output.info(&place_line(&judged));
+                self.output.info(&checks_line(&judged.verdict));
                 (Some(publisher(sender)), Some(judged))
             }
         };
