@@ -27,7 +27,9 @@ use cairn::format::tree::{self as trees, Tree};
 use cairn::format::wire::{FormatError, Reader, Writer};
 use cairn::format::{dataset_root, sealed};
 use cairn::object::{NAME_LEN_MAX, ObjectKind, ObjectName};
-use cairn::residency::place::Pin;
+use cairn::residency::{
+    BucketName, CanadianEndpoint, EndpointCandidate, Origin, Pin, Policy, ReachableEndpoint, Scheme, table,
+};
 use std::sync::LazyLock;
 
 /// A target: its name, which is also that of its corpus folder, and its function.
@@ -39,6 +41,7 @@ pub const ENTRIES: &[Entry] = &[
     ("codec_expand", codec_expand),
     ("config", config),
     ("declaration", declaration),
+    ("endpoint", endpoint),
     ("envelope", envelope),
     ("key_slot", key_slot),
     ("key_text", key_text),
@@ -83,6 +86,42 @@ pub fn pin(data: &[u8]) {
     let Some(pin) = std::str::from_utf8(data).ok().and_then(|text| Pin::parse(text).ok()) else { return };
     assert_eq!(Pin::parse(&pin.to_string()).as_ref(), Ok(&pin), "another pin");
     assert!(pin.to_string().len() <= 38, "longer than all provinces: {pin}");
+}
+
+/// Texts as endpoints and buckets: whatever is accepted has one reading, and whatever may be sent to is a host of the table, whole.
+pub fn endpoint(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(bucket) = BucketName::parse(text) {
+        assert_eq!(bucket.as_str(), text, "changed");
+        assert!((3..=63).contains(&text.len()) && !text.ends_with("-s3alias") && !text.contains(':'), "{text:?}");
+    }
+    if let Ok(origin) = Origin::parse(text) {
+        assert_eq!(Origin::parse(&origin.to_string()).as_ref(), Ok(&origin), "two readings of {text:?}");
+        let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.[:]".contains(c);
+        assert!(origin.port() > 0 && origin.host().chars().all(known), "{text:?} is {origin}");
+    }
+    let Ok(candidate) = EndpointCandidate::of_site(text) else { return };
+    let policy = Policy::new(Pin::Canada);
+    let reachable = ReachableEndpoint::resolve(&candidate, &[], &policy);
+    let Ok(admitted) = CanadianEndpoint::admit(&candidate, &[], &policy) else {
+        assert!(
+            reachable.is_err() || reachable.is_ok_and(|found| found.sending().is_err()),
+            "refused and open: {text:?}"
+        );
+        return;
+    };
+    let site = admitted.site();
+    assert!(reachable.is_ok_and(|found| found.sending() == Ok(&admitted)), "two answers for {text:?}");
+    assert_eq!((site.origin.scheme(), site.origin.port()), (Scheme::Https, 443), "{text:?}");
+    let labels = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let host = labels(site.origin.host());
+    let like = |pattern: &str| {
+        let pattern = labels(pattern);
+        pattern.len() == host.len() && pattern.iter().zip(&host).all(|(p, h)| p == h || p.contains('{'))
+    };
+    let mut rows = table::rows().filter(|row| row.id() == site.id && row.off.is_none());
+    let hosts = |row: &table::row::Row| row.hosts.iter().chain(row.patterns).any(|known| like(known));
+    assert!(rows.any(hosts), "{text:?} became {}", site.origin);
 }
 
 /// Configurations: before any key is there, and authenticated.

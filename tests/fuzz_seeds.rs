@@ -24,7 +24,7 @@ use cairn::format::tree::{self, EncodedTree};
 use cairn::format::wire::{Reader, Writer};
 use cairn::format::{envelope, sealed, segment};
 use cairn::object::{ObjectKind, ObjectName};
-use cairn::residency::place::Pin;
+use cairn::residency::{CanadianEndpoint, EndpointCandidate, Pin, Policy};
 use entries::{ENTRIES, fixtures};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ fn cut(bytes: &[u8]) -> Vec<u8> {
     bytes[..bytes.len() * 2 / 3].to_vec()
 }
 
-fn texts() -> [(&'static str, Vec<Seed>); 3] {
+fn texts() -> [(&'static str, Vec<Seed>); 4] {
     let key = Unlock::KeyFile(Secret::new([7; 32])).to_text().unwrap();
     let recovery = Unlock::Recovery(Secret::new([8; 32])).to_text().unwrap();
     let (head, tail) = recovery.split_at(30);
@@ -65,6 +65,21 @@ fn texts() -> [(&'static str, Vec<Seed>); 3] {
                 good("spaced", format!(" {head} \n{tail}\r\n")),
                 bad("spoilt", key.replacen('q', "p", 1)),
                 bad("bytes", [[9; 32].as_slice(), &[20, b'q', 0]].concat()),
+            ],
+        ),
+        (
+            "endpoint",
+            vec![
+                good("aws", "s3.ca-central-1.amazonaws.com"),
+                good("upper", "S3.BHS.IO.Cloud.OVH.net.:443"),
+                good("pattern", "my_ns.compat.objectstorage.ca-toronto-1.oraclecloud.com"),
+                good("row", "gcs:northamerica-northeast1"),
+                bad("url", "https://tor1.digitaloceanspaces.com/"),
+                bad("suffix", "s3.ca-central-1.amazonaws.com.example"),
+                bad("bucket", "backups.s3.ca-west-1.amazonaws.com"),
+                bad("refused", "mybucket.s3-accelerate.dualstack.amazonaws.com"),
+                bad("address", "http://[::1]:3900"),
+                bad("tricks", "a@b%2e:443/?#\\"),
             ],
         ),
         ("pin", vec![good("canada", "CA"), good("one", "QC"), good("spaced", "QC, ON,QC"), bad("abroad", "QC,US")]),
@@ -273,6 +288,9 @@ fn accepts(target: &str, data: &[u8]) -> bool {
         }
         "config" => Config::decode(data, &fixtures::master()).is_ok(),
         "declaration" => DeclarationRecord::decode_content(data).is_ok(),
+        "endpoint" => EndpointCandidate::of_site(text())
+            .and_then(|candidate| CanadianEndpoint::admit(&candidate, &[], &Policy::new(Pin::Canada)))
+            .is_ok(),
         "envelope" => {
             let kind = ObjectKind::from_byte(data[10]).unwrap();
             envelope::open(data, kind, &place, &[&keys.index, &keys.references]).is_ok()

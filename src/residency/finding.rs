@@ -60,7 +60,7 @@ impl Judged {
     /// What follows from a question that was not answered: never more than "unverified".
     pub(crate) fn unanswered<T>(check: Check, observed: &Observed<T>) -> Self {
         let (said, remedy) = match observed {
-            Observed::Stated(_) => ("the answer was not judged".to_owned(), String::new()),
+            Observed::Stated(_) => ("the answer was not judged".to_owned(), "Run it again.".to_owned()),
             Observed::NotOffered(answer) => (
                 format!("the store does not answer this question: {}", quoted(answer)),
                 "The store cannot state it; ask its operator.".to_owned(),
@@ -80,7 +80,7 @@ impl Judged {
                 format!("the store gave no answer: {}", quoted(answer)),
                 "Run it again when the store answers.".to_owned(),
             ),
-            Observed::NotAsked => ("the store was not asked".to_owned(), String::new()),
+            Observed::NotAsked => ("the store was not asked".to_owned(), "Ask it (cairn residency check).".to_owned()),
         };
         Self::unverified(said, remedy)
     }
