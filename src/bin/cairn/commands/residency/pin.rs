@@ -1,7 +1,7 @@
 //! `cairn residency pin` and `except`: the repository's policy, of which the newest counts.
 
 use crate::args::{ExceptArgs, PinArgs, YesNo};
-use crate::commands::residency::publish_policy;
+use crate::commands::residency::publish::publish_policy;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::shown;
 use crate::run::{Need, Opened, Run};

@@ -1,7 +1,7 @@
 //! `cairn residency show` and `check`: the checks, made now, and what they came to.
 
 use crate::args::{LanguageArg, ShowArgs, TargetArgs};
-use crate::commands::residency::target;
+use crate::commands::residency::permissions::target;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::shown;
 use crate::remote::{self, Judged, Remote, place_line};
