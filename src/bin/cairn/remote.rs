@@ -16,7 +16,7 @@ use cairn::residency::{
     ReachableEndpoint, Refusal, RefusalKind, ResidentBucket, Sending, Verdict,
 };
 use cairn::storage::s3::{CreateMode, S3Options, S3Sender, S3Storage};
-use cairn::storage::{Location, Publish, Store};
+use cairn::storage::{ErrorKind, Location, Publish, Store};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -118,6 +118,20 @@ impl Remote {
     /// Where it is reached.
     pub(crate) fn endpoint(&self) -> &ReachableEndpoint {
         &self.endpoint
+    }
+
+    /// Refuses a bucket that is not there. cairn makes none: its region is chosen when it is made, by its owner.
+    ///
+    /// # Errors
+    /// Exit 10 for that. Whatever else the store says is for the checks to say.
+    pub(crate) fn expect_bucket(&self) -> Result<()> {
+        match self.storage.check_bucket() {
+            Err(error) if error.kind == ErrorKind::StoreMissing => Err(Failure::from(error).with_hint(format!(
+                "make the bucket {} first, in the region of your choice, with the tools of its operator",
+                self.bucket
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Says in one line that nothing would be sent, if so.

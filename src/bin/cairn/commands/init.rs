@@ -130,6 +130,7 @@ fn place(run: &Run, policy: &Policy) -> Result<Place> {
         refuse_network(&store, run.location())?;
         return Ok(Place { publish: store.publish().cloned(), store, sender: None, remote: None, judged: None });
     };
+    remote.expect_bucket()?;
     let (sender, judged) = remote.sender(policy, &run.clock, &run.record())?;
     let sender = Arc::new(sender);
     Ok(Place {
