@@ -16,9 +16,11 @@ use cairn::crypto::random::SeededRandom;
 use cairn::crypto::secret::Secret;
 use cairn::format::cell::{self, CellEntries, CellKeys, CellReferences};
 use cairn::format::config::Config;
+use cairn::format::declaration::DeclarationRecord;
 use cairn::format::envelope::{self, OpenEnvelope};
 use cairn::format::key_slot::{self, Slot, SlotKind, Unlock};
 use cairn::format::pack::{self, PackKind};
+use cairn::format::policy::PolicyRecord;
 use cairn::format::segment::{self, SegmentBuilder};
 use cairn::format::session::Session;
 use cairn::format::tree::{self as trees, Tree};
@@ -38,6 +40,7 @@ pub const ENTRIES: &[Entry] = &[
     ("cell", cell),
     ("codec_expand", codec_expand),
     ("config", config),
+    ("declaration", declaration),
     ("endpoint", endpoint),
     ("envelope", envelope),
     ("key_slot", key_slot),
@@ -45,6 +48,7 @@ pub const ENTRIES: &[Entry] = &[
     ("object_name", object_name),
     ("pack_end", pack_end),
     ("pin", pin),
+    ("policy", policy),
     ("sealed", sealed),
     ("segment", segment),
     ("session", session),
@@ -229,6 +233,13 @@ pub fn sealed(data: &[u8]) {
         session(&read.encode_content());
     }
     let _ = segment::decode(data, &place, &keys.index);
+    let master = fixtures::master();
+    if let Ok(read) = DeclarationRecord::decode(data, &place.repository, &master) {
+        declaration(&read.encode_content());
+    }
+    if let Ok(read) = PolicyRecord::decode(data, &place.repository, &master) {
+        policy(&read.encode_content());
+    }
     let all = CellKeys { references: &keys.references, entries: &keys.entries };
     if let Ok(read) = cell::decode(data, &place, all) {
         assert!(read.entries.is_some(), "a cell that opens in part with all keys");
@@ -239,6 +250,23 @@ pub fn sealed(data: &[u8]) {
 pub fn session(data: &[u8]) {
     let Ok(read) = Session::decode_content(data) else { return };
     assert_eq!(read.encode_content(), data, "two encodings of one session");
+}
+
+/// What declarations of sites hold. That its signature is good is asked of what was accepted, not of what is tried.
+pub fn declaration(data: &[u8]) {
+    let Ok(read) = DeclarationRecord::decode_content(data) else { return };
+    assert_eq!(read.encode_content(), data, "two encodings of one declaration");
+    if read.signed.verify().is_ok() {
+        let mut other = read.signed.clone();
+        other.declaration.signed_by.push('x');
+        assert!(other.verify().is_err(), "a signature of two declarations");
+    }
+}
+
+/// What policies hold.
+pub fn policy(data: &[u8]) {
+    let Ok(read) = PolicyRecord::decode_content(data) else { return };
+    assert_eq!(read.encode_content(), data, "two encodings of one policy");
 }
 
 /// What either section of a cell holds.

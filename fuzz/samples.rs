@@ -8,16 +8,18 @@ use cairn::crypto::secret::Secret;
 use cairn::crypto::sign::Identity;
 use cairn::format::cell::{self, CellEntries, CellKeys, CellReferences, Failure, Outcome, Statistics};
 use cairn::format::config::Config;
+use cairn::format::declaration::{DeclarationRecord, SignedDeclaration};
 use cairn::format::envelope::{self, NewEnvelope};
 use cairn::format::key_slot::{self, SlotNotes};
 use cairn::format::node::{Body, Content, Metadata, Node, Owner, Xattr};
 use cairn::format::pack::{self, BlobEntry, ChunkEntry, PackKind, Trailer};
+use cairn::format::policy::PolicyRecord;
 use cairn::format::segment::{PackEntry, SegmentBuilder};
 use cairn::format::session::Session;
 use cairn::format::tree::{self, EncodedTree, Page};
 use cairn::format::{dataset_root, wire::Result};
 use cairn::id::{ChunkId, IndexKey, PackId, SegmentId, SessionId, SlotId, TreeId};
-use cairn::residency::place::Pin;
+use cairn::residency::{Addressing, Check, Declaration, Exception, Origin, Pin, Policy, Province};
 use std::sync::Arc;
 
 /// The host that signs.
@@ -167,6 +169,45 @@ pub fn config() -> Config {
     }
 }
 
+/// What is said of a site.
+pub fn site() -> Declaration {
+    Declaration {
+        name: "garage-1".into(),
+        origin: Origin::parse("https://s3.backup.example:3900").expect("an origin"),
+        signing_region: "ca-central-1".into(),
+        addressing: Addressing::Path,
+        operator: "Coopérative d'hébergement".into(),
+        jurisdiction: "CA".into(),
+        us_parent: Some(false),
+        address: "1234, rue Sainte-Catherine Est".into(),
+        city: "Montréal".into(),
+        province: Province::parse("QC").expect("a province"),
+        replicates_to: "none".into(),
+        ca_pem: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".into(),
+        declared: time(),
+        signed_by: "A. Tremblay".into(),
+    }
+}
+
+/// A declaration.
+pub fn declaration() -> DeclarationRecord {
+    let signed = SignedDeclaration::sign(site(), &identity()).expect("a declaration within its limits");
+    DeclarationRecord { number: 3, host: identity().host_key(), signed }
+}
+
+/// A policy.
+pub fn policy() -> PolicyRecord {
+    let (site, reason) = ("aws:ca-central-1".into(), "the key may not read the logging target".into());
+    let exception = Exception { site, check: Check::Logging, reason, signed_by: "B. Roy".into(), expires: time() };
+    PolicyRecord {
+        number: 2,
+        host: identity().host_key(),
+        made: time(),
+        widened_by: "A. Tremblay".into(),
+        policy: Policy { pin: Pin::Canada, deny_us_parent: true, exceptions: vec![exception] },
+    }
+}
+
 /// What is said about the slot.
 pub fn notes() -> SlotNotes {
     let (holder, purpose, host) = ("root@host".into(), "nightly".into(), "host".into());
@@ -187,6 +228,16 @@ pub fn root_object(random: &dyn Randomness) -> Result<Vec<u8>> {
 /// The session, as stored.
 pub fn session_object(random: &dyn Randomness) -> Result<Vec<u8>> {
     session().encode(&place(), &keys().index, &identity(), random)
+}
+
+/// The declaration, as stored.
+pub fn declaration_object(random: &dyn Randomness) -> Result<Vec<u8>> {
+    declaration().encode(&place().repository, &master(), &identity(), random)
+}
+
+/// The policy, as stored.
+pub fn policy_object(random: &dyn Randomness) -> Result<Vec<u8>> {
+    policy().encode(&place().repository, &master(), &identity(), random)
 }
 
 /// The segment, as stored.

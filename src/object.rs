@@ -22,6 +22,10 @@ pub enum ObjectKind {
     Session = 7,
     /// Commit cell: a snapshot, a checkpoint or an abort record.
     Cell = 8,
+    /// Declaration of a storage site.
+    Declaration = 9,
+    /// Residency policy.
+    Policy = 10,
 }
 
 impl ObjectKind {
@@ -36,6 +40,8 @@ impl ObjectKind {
             Self::Segment,
             Self::Session,
             Self::Cell,
+            Self::Declaration,
+            Self::Policy,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == byte)

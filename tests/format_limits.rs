@@ -13,7 +13,9 @@ use cairn::codec::Decompressor;
 use cairn::crypto::random::SeededRandom;
 use cairn::format::cell::{CellEntries, CellReferences};
 use cairn::format::config::Config;
+use cairn::format::declaration::DeclarationRecord;
 use cairn::format::pack::{PackKind, end_len, read_blobs, write_blobs};
+use cairn::format::policy::PolicyRecord;
 use cairn::format::session::Session;
 use cairn::format::wire::{Reader, Writer};
 use cairn::format::{key_slot, segment, tree};
@@ -51,6 +53,12 @@ fn rows() -> Vec<Row> {
         ("session", samples::session().encode_content(), Box::new(|bytes| Session::decode_content(bytes).is_ok())),
         ("references", samples::cell_references().encode(), Box::new(|bytes| CellReferences::decode(bytes).is_ok())),
         ("entries", samples::cell_entries().encode(), Box::new(|bytes| CellEntries::decode(bytes).is_ok())),
+        (
+            "declaration",
+            samples::declaration().encode_content(),
+            Box::new(|bytes| DeclarationRecord::decode_content(bytes).is_ok()),
+        ),
+        ("policy", samples::policy().encode_content(), Box::new(|bytes| PolicyRecord::decode_content(bytes).is_ok())),
         ("slot", slot, Box::new(|bytes| key_slot::decode(bytes).is_ok())),
         ("footer", footer, Box::new(|bytes| end_len(bytes).is_ok())),
         (

@@ -15,8 +15,10 @@ use cairn::crypto::random::SeededRandom;
 use cairn::crypto::secret::Secret;
 use cairn::format::cell::{CellEntries, CellReferences, Outcome};
 use cairn::format::config::Config;
+use cairn::format::declaration::DeclarationRecord;
 use cairn::format::key_slot::{self, Unlock};
 use cairn::format::pack::{FOOTER_LEN, PackKind, end_len, read_blobs, write_blobs};
+use cairn::format::policy::PolicyRecord;
 use cairn::format::session::Session;
 use cairn::format::tree::{self, EncodedTree};
 use cairn::format::wire::{Reader, Writer};
@@ -140,6 +142,8 @@ fn objects() -> [(&'static str, Vec<Seed>); 5] {
                 good("session", session.as_slice()),
                 good("segment", segment),
                 good("cell", cell),
+                good("declaration", samples::declaration_object(random).unwrap()),
+                good("policy", samples::policy_object(random).unwrap()),
                 good("message", sealed::pad(b"content")),
                 bad("cut", cut(&session)),
             ],
@@ -157,7 +161,7 @@ fn objects() -> [(&'static str, Vec<Seed>); 5] {
     ]
 }
 
-fn contents() -> [(&'static str, Vec<Seed>); 5] {
+fn contents() -> [(&'static str, Vec<Seed>); 7] {
     let (references, entries) = (samples::cell_references(), samples::cell_entries());
     let session = samples::session().encode_content();
     let segment = samples::segment().content();
@@ -187,6 +191,8 @@ fn contents() -> [(&'static str, Vec<Seed>); 5] {
                 bad("cut", cut(&entries.encode())),
             ],
         ),
+        ("declaration", declarations()),
+        ("policy", policies()),
         ("segment", vec![good("segment", segment.as_slice()), good("empty", [0]), bad("cut", cut(&segment))]),
         (
             "tree",
@@ -207,6 +213,40 @@ fn contents() -> [(&'static str, Vec<Seed>); 5] {
                 bad("cut", cut(&trees[0].references)),
             ],
         ),
+    ]
+}
+
+fn declarations() -> Vec<Seed> {
+    let full = samples::declaration();
+    let mut least = full.clone();
+    let declaration = &mut least.signed.declaration;
+    for text in [&mut declaration.address, &mut declaration.replicates_to, &mut declaration.ca_pem] {
+        text.clear();
+    }
+    (declaration.us_parent, least.number) = (None, 1);
+    let mut control = full.clone();
+    control.signed.declaration.operator = "a\u{7}b".into();
+    let content = full.encode_content();
+    vec![
+        good("declaration", content.as_slice()),
+        good("least", least.encode_content()),
+        bad("control", control.encode_content()),
+        bad("unnumbered", [&[0; 4], &content[4..]].concat()),
+        bad("cut", cut(&content)),
+    ]
+}
+
+fn policies() -> Vec<Seed> {
+    let full = samples::policy();
+    let mut least = full.clone();
+    least.policy.exceptions.clear();
+    (least.policy.deny_us_parent, least.widened_by) = (false, String::new());
+    let content = full.encode_content();
+    vec![
+        good("policy", content.as_slice()),
+        good("least", least.encode_content()),
+        bad("longer", [content.as_slice(), &[0]].concat()),
+        bad("cut", cut(&content)),
     ]
 }
 
@@ -247,6 +287,7 @@ fn accepts(target: &str, data: &[u8]) -> bool {
             Decompressor::new().unwrap().expand(&data[2..], len, &mut Vec::new()).is_ok()
         }
         "config" => Config::decode(data, &fixtures::master()).is_ok(),
+        "declaration" => DeclarationRecord::decode_content(data).is_ok(),
         "endpoint" => EndpointCandidate::of_site(text())
             .and_then(|candidate| CanadianEndpoint::admit(&candidate, &[], &Policy::new(Pin::Canada)))
             .is_ok(),
@@ -259,11 +300,15 @@ fn accepts(target: &str, data: &[u8]) -> bool {
         "object_name" => ObjectName::new(text()).is_ok(),
         "pack_end" => blobs(PackKind::Data) || blobs(PackKind::Meta),
         "pin" => Pin::parse(text()).is_ok(),
+        "policy" => PolicyRecord::decode_content(data).is_ok(),
         "sealed" => {
             let kinds = [(ObjectKind::DatasetRoot, false), (ObjectKind::Session, true), (ObjectKind::Segment, false)];
             let mut kinds = kinds.into_iter().chain([(ObjectKind::Cell, true)]);
             let opens = kinds.any(|(kind, signed)| sealed::decode(data, kind, &place, &[&keys.index], signed).is_ok());
-            opens || sealed::unpad(data, "message").is_ok()
+            let master = fixtures::master();
+            let of_sites = DeclarationRecord::decode(data, &place.repository, &master).is_ok()
+                || PolicyRecord::decode(data, &place.repository, &master).is_ok();
+            opens || of_sites || sealed::unpad(data, "message").is_ok()
         }
         "segment" => segment::decode_content(data).is_ok(),
         "session" => Session::decode_content(data).is_ok(),

@@ -46,6 +46,13 @@ pub struct Place {
     pub epoch: u32,
 }
 
+impl Place {
+    /// Where objects of the whole repository belong.
+    pub fn of_repository(repository: &RepositoryId) -> Self {
+        Self { repository: *repository, dataset: DatasetId::from_bytes([0; 16]), epoch: 0 }
+    }
+}
+
 /// The start that clear objects (configuration, slots) and sealed ones share: magic, version, kind, suite, flags, repository.
 pub fn write_start(w: &mut Writer, kind: ObjectKind, repository: &RepositoryId) {
     w.raw(MAGIC);

@@ -4,12 +4,14 @@
 pub mod cell;
 pub mod config;
 pub mod dataset_root;
+pub mod declaration;
 pub mod envelope;
 pub mod key_slot;
 pub mod layout;
 pub mod node;
 pub mod pack;
 pub mod padme;
+pub mod policy;
 pub mod sealed;
 pub mod segment;
 pub mod session;

@@ -205,6 +205,15 @@ impl<'a> Reader<'a> {
         self.take(len)
     }
 
+    /// A length of at most `limit` and that many bytes of UTF-8 without control characters.
+    ///
+    /// # Errors
+    /// As [`Reader::bytes`], and [`FormatError::Invalid`].
+    pub fn text(&mut self, limit: usize) -> Result<&'a str> {
+        let text = std::str::from_utf8(self.bytes(limit)?).map_err(|_| self.invalid())?;
+        if is_text(text) { Ok(text) } else { Err(self.invalid()) }
+    }
+
     /// A time: seconds (8 bytes, signed), nanoseconds (4 bytes).
     ///
     /// # Errors
@@ -230,6 +239,11 @@ impl<'a> Reader<'a> {
     pub fn invalid(&self) -> FormatError {
         FormatError::Invalid { what: self.what }
     }
+}
+
+/// Whether this is what [`Reader::text`] reads: one line, without control characters.
+pub fn is_text(text: &str) -> bool {
+    !text.chars().any(char::is_control)
 }
 
 /// Appends fields to a byte string.

@@ -76,6 +76,9 @@ pub enum RepositoryError {
     /// What was written cannot be read back as it was.
     #[error("verification before storing failed: {0}; memory or the compressor may be faulty")]
     Verification(&'static str),
+    /// Another host took the next number.
+    #[error("another host stored one at the same time")]
+    Numbers,
     /// The last or only slot.
     #[error("{0}")]
     Slot(String),

@@ -42,6 +42,14 @@ impl Repository {
         Self { access, config, master, root, keys, random }
     }
 
+    /// The same repository with a way to create objects: a network store hands that out only once its place was judged, and
+    /// what it is judged by is in the repository.
+    #[must_use]
+    pub fn with_publish(mut self, publish: Arc<dyn Publish>) -> Self {
+        self.access.publish = Some(publish);
+        self
+    }
+
     /// Its configuration.
     pub fn config(&self) -> &Config {
         &self.config

@@ -15,6 +15,7 @@ pub mod pack_writer;
 mod parallel;
 pub mod publisher;
 pub mod session;
+pub mod sites;
 pub mod view;
 
 pub use error::RepositoryError;

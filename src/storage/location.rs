@@ -97,6 +97,9 @@ fn local(text: &str, path: &str) -> Result<Location, LocationError> {
     Ok(Location::Local(PathBuf::from(path)))
 }
 
+/// Longest site or bucket as text, in bytes; longer than any that is accepted.
+const WORD_LEN_MAX: usize = 512;
+
 fn s3(text: &str, rest: &str) -> Result<Location, LocationError> {
     let bad = |reason| LocationError::BadS3 { text: text.to_owned(), reason };
     let rest = rest.strip_prefix("//").ok_or_else(|| bad("two slashes have to follow the colon"))?;
@@ -104,18 +107,13 @@ fn s3(text: &str, rest: &str) -> Result<Location, LocationError> {
     let site = parts.next().unwrap_or_default();
     let bucket = parts.next().unwrap_or_default();
     let prefix = parts.next().unwrap_or_default();
-    let is_edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let is_word = |word: &str, inner: &[u8]| {
-        let bytes = word.as_bytes();
-        bytes.iter().all(|b| is_edge(*b) || inner.contains(b))
-            && bytes.first().is_some_and(|b| is_edge(*b))
-            && bytes.last().is_some_and(|b| is_edge(*b))
-    };
-    if site.len() > 253 || !is_word(site, b"-.:_") {
-        return Err(bad("SITE is the id or host of a site: a-z, 0-9 and, within, - . : _"));
+    // What may stand there is for `residency` to say: a wrong place is refused, not taken for a slip of the pen.
+    let is_word = |word: &str| (1..=WORD_LEN_MAX).contains(&word.len()) && !word.contains(char::is_control);
+    if !is_word(site) {
+        return Err(bad("SITE is the id or host of a site"));
     }
-    if !(3..=63).contains(&bucket.len()) || !is_word(bucket, b"-.") {
-        return Err(bad("BUCKET has 3 to 63 characters: a-z, 0-9 and, within, - and ."));
+    if !is_word(bucket) {
+        return Err(bad("BUCKET is the name of a bucket"));
     }
     // One slash at the end is a habit, not another place.
     let prefix = match prefix.strip_suffix('/').unwrap_or(prefix) {
@@ -204,16 +202,12 @@ mod tests {
             "s3://site",
             "s3://site/",
             "s3:///bucket",
-            "s3://Site/bucket",
-            "s3://user@site/bucket",
-            "s3://site/ab",
-            "s3://site/Bucket",
-            "s3://site/bucket-",
+            "s3://si\tte/bucket",
+            "s3://site/buck\net",
             "s3://site/bucket//x",
             "s3://site/bucket/../x",
             "s3://site/bucket/.x",
             "s3://site/bucket/x?y",
-            "s3://-site/bucket",
         ] {
             assert!(matches!(Location::parse(text), Err(LocationError::BadS3 { .. })), "{text}");
         }

@@ -5,8 +5,10 @@ use super::{fixtures, strategies};
 use cairn::crypto::random::{Randomness, SeededRandom};
 use cairn::format::cell::{CellEntries, CellReferences};
 use cairn::format::config::Config;
+use cairn::format::declaration::DeclarationRecord;
 use cairn::format::envelope::MAGIC;
 use cairn::format::pack::{PackKind, read_blobs, write_blobs};
+use cairn::format::policy::PolicyRecord;
 use cairn::format::sealed::{pad, unpad};
 use cairn::format::segment::{self, SegmentBuilder};
 use cairn::format::session::Session;
@@ -24,6 +26,8 @@ pub(crate) const RECODE: &[(&str, Recode)] = &[
     ("tree", tree),
     ("segment", segment),
     ("session", |bytes| Session::decode_content(bytes).map(|session| session.encode_content())),
+    ("declaration", |bytes| DeclarationRecord::decode_content(bytes).map(|record| record.encode_content())),
+    ("policy", |bytes| PolicyRecord::decode_content(bytes).map(|record| record.encode_content())),
     ("cell references", |bytes| CellReferences::decode(bytes).map(|cell| cell.encode())),
     ("cell entries", |bytes| CellEntries::decode(bytes).map(|cell| cell.encode())),
     ("blobs of a data pack", |bytes| blobs(bytes, PackKind::Data)),
@@ -139,6 +143,13 @@ fn segments() {
 #[test]
 fn sessions() {
     round_trip("session", &strategies::session(), Session::encode_content, Session::decode_content);
+}
+
+#[test]
+fn declarations_and_policies() {
+    let strategy = strategies::declaration();
+    round_trip("declaration", &strategy, DeclarationRecord::encode_content, DeclarationRecord::decode_content);
+    round_trip("policy", &strategies::policy(), PolicyRecord::encode_content, PolicyRecord::decode_content);
 }
 
 #[test]

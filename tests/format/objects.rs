@@ -7,9 +7,11 @@ use cairn::crypto::secret::Secret;
 use cairn::crypto::sign::Identity;
 use cairn::format::cell::{self, CellKeys};
 use cairn::format::config::Config;
+use cairn::format::declaration::DeclarationRecord;
 use cairn::format::envelope::{HEADER_LEN_MAX, Place, STANZAS_MAX, header_len};
 use cairn::format::key_slot::Unlocked;
 use cairn::format::pack::{PackKind, write_blobs};
+use cairn::format::policy::PolicyRecord;
 use cairn::format::sealed::{self, OBJECT_LEN_MAX, Section, pad};
 use cairn::format::session::{HOST_NAME_MAX, Session};
 use cairn::format::wire::{FormatError, Result, Writer};
@@ -29,6 +31,8 @@ pub(crate) fn sample(name: &str) -> Vec<u8> {
         "tree" => contents::join(&samples::trees().unwrap()[0]),
         "segment" => samples::segment().content(),
         "session" => samples::session().encode_content(),
+        "declaration" => samples::declaration().encode_content(),
+        "policy" => samples::policy().encode_content(),
         "cell references" => samples::cell_references().encode(),
         "cell entries" => samples::cell_entries().encode(),
         "blobs of a data pack" => blobs(PackKind::Data),
@@ -44,7 +48,7 @@ pub(crate) fn sample(name: &str) -> Vec<u8> {
 /// Reads a stored object of whatever kind with all keys, to the end.
 type Read = fn(&[u8], &Place) -> Result<()>;
 
-const READ: [(&str, Read); 5] = [
+const READ: [(&str, Read); 7] = [
     ("configuration", |bytes, place| {
         let config = Config::decode(bytes, &fixtures::master())?;
         let found = Place { repository: config.repository, dataset: config.dataset, epoch: config.epoch };
@@ -57,7 +61,21 @@ const READ: [(&str, Read); 5] = [
         let keys = fixtures::keys();
         cell::decode(bytes, place, CellKeys { references: &keys.references, entries: &keys.entries }).map(|_| ())
     }),
+    ("declaration", |bytes, place| {
+        whole(place)?;
+        DeclarationRecord::decode(bytes, &place.repository, &fixtures::master()).map(|_| ())
+    }),
+    ("policy", |bytes, place| {
+        whole(place)?;
+        PolicyRecord::decode(bytes, &place.repository, &fixtures::master()).map(|_| ())
+    }),
 ];
+
+/// Objects of the whole repository belong to no dataset; whoever reads them for another one than the fixture's is wrong.
+fn whole(place: &Place) -> Result<()> {
+    let right = Place { repository: place.repository, ..fixtures::place() };
+    if *place == right { Ok(()) } else { Err(FormatError::Invalid { what: "place" }) }
+}
 
 fn stored(name: &str, seed: u64) -> Vec<u8> {
     let random = SeededRandom::new(seed);
@@ -67,6 +85,8 @@ fn stored(name: &str, seed: u64) -> Vec<u8> {
         "session" => samples::session_object(&random).unwrap(),
         "segment" => samples::segment_object(&random).unwrap(),
         "cell" => samples::cell_object(&random).unwrap(),
+        "declaration" => samples::declaration_object(&random).unwrap(),
+        "policy" => samples::policy_object(&random).unwrap(),
         other => panic!("no object {other}"),
     }
 }
@@ -178,7 +198,50 @@ fn another_host_cannot_sign() {
     let all = CellKeys { references: &keys.references, entries: &keys.entries };
     let (first, second) = (samples::cell_references(), samples::cell_entries());
     let cell = cell::encode(&first, &second, &fixtures::place(), all, &other, &random);
-    assert_eq!(cell, Err(refused));
+    assert_eq!(cell, Err(refused.clone()));
+    let (repository, master) = (fixtures::place().repository, fixtures::master());
+    let bytes = samples::policy().encode(&repository, &master, &other, &random).unwrap();
+    assert_eq!(PolicyRecord::decode(&bytes, &repository, &master), Err(refused.clone()));
+    let bytes = samples::declaration().encode(&repository, &master, &other, &random).unwrap();
+    assert_eq!(DeclarationRecord::decode(&bytes, &repository, &master), Err(refused));
+}
+
+/// Whoever stores a declaration vouches for the object; what it says is vouched for by whoever declared it.
+#[test]
+fn a_statement_that_was_altered_is_noticed_whoever_stores_it() {
+    let (repository, master) = (fixtures::place().repository, fixtures::master());
+    let mut record = samples::declaration();
+    record.signed.declaration.city = "Toronto".into();
+    let bytes = record.encode(&repository, &master, &samples::identity(), &SeededRandom::new(5)).unwrap();
+    let refused = FormatError::NotAuthentic { what: "signature of the declaration" };
+    assert_eq!(DeclarationRecord::decode(&bytes, &repository, &master), Err(refused));
+}
+
+#[test]
+fn limits_of_declarations() {
+    use cairn::format::declaration::{CA_LEN_MAX, SignedDeclaration, TEXT_LEN_MAX};
+    let sign = |declaration| SignedDeclaration::sign(declaration, &samples::identity()).is_ok();
+    assert!(sign(samples::site()));
+    for (len, good) in [(TEXT_LEN_MAX, true), (TEXT_LEN_MAX + 1, false)] {
+        let mut site = samples::site();
+        site.address = "a".repeat(len);
+        assert_eq!(sign(site), good, "{len}");
+    }
+    for (pem, good) in [
+        ("a".repeat(CA_LEN_MAX), true),
+        ("a".repeat(CA_LEN_MAX + 1), false),
+        ("a\r\n".into(), false),
+        ("é".into(), false),
+    ] {
+        let mut site = samples::site();
+        site.ca_pem = pem;
+        assert_eq!(sign(site), good);
+    }
+    for name in ["", "A", "1a", "a_b", "a/b"] {
+        let mut site = samples::site();
+        site.name = name.into();
+        assert!(!sign(site), "{name}");
+    }
 }
 
 fn sections(kind: ObjectKind, count: usize, signed: bool) -> Vec<u8> {
@@ -199,6 +262,8 @@ fn small_objects_have_the_sections_of_their_kind() {
         (ObjectKind::Segment, false, 1),
         (ObjectKind::Session, true, 1),
         (ObjectKind::Cell, true, 2),
+        (ObjectKind::Declaration, true, 1),
+        (ObjectKind::Policy, true, 1),
     ] {
         for count in 1..=3 {
             let bytes = sections(kind, count, signed);

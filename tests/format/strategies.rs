@@ -4,14 +4,16 @@ use cairn::chunker::ChunkerParams;
 use cairn::clock::Timestamp;
 use cairn::format::cell::{CellEntries, CellReferences, Failure, Outcome, Statistics};
 use cairn::format::config::Config;
+use cairn::format::declaration::{DeclarationRecord, SignedDeclaration};
 use cairn::format::key_slot::SlotNotes;
 use cairn::format::node::{Body, Content, Metadata, Node, Owner, Xattr, is_entry_name};
 use cairn::format::pack::{BlobEntry, ChunkEntry, PackKind};
+use cairn::format::policy::PolicyRecord;
 use cairn::format::segment::PackEntry;
 use cairn::format::session::Session;
 use cairn::format::tree::Page;
 use cairn::id::{ChunkId, DatasetId, HostKey, IndexKey, PackId, RepositoryId, SegmentId, SessionId, TreeId};
-use cairn::residency::place::Pin;
+use cairn::residency::{Addressing, Check, Declaration, Exception, Origin, Pin, Policy, Province};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -234,4 +236,60 @@ pub(crate) fn cell_entries() -> impl Strategy<Value = CellEntries> {
             statistics,
             failures,
         })
+}
+
+/// One line of text, now and then the longest.
+fn line() -> impl Strategy<Value = String> {
+    prop_oneof![8 => "[ -~éÉ]{0,20}", 1 => Just("x".repeat(1024))]
+}
+
+/// A declaration; its signature is of any bytes, since it is not looked at where contents are decoded.
+pub(crate) fn declaration() -> impl Strategy<Value = DeclarationRecord> {
+    let province = prop::sample::select(vec!["AB", "ON", "QC", "YT"]);
+    let origin =
+        prop::sample::select(vec!["https://s3.example.ca", "https://s3.example.ca:8443", "http://192.0.2.1:3900"]);
+    let texts = (line(), line(), line(), line(), line(), line(), line());
+    let choices = (any::<bool>(), option::of(any::<bool>()), origin, province, "[ -~\n]{0,40}");
+    let keys = (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u8; 64]>());
+    ("[a-z][a-z0-9-]{0,62}", texts, choices, keys, time(), 1..=u32::MAX).prop_map(
+        |(name, texts, (path, us_parent, origin, province, ca_pem), (host, declarer, signature), declared, number)| {
+            let declaration = Declaration {
+                name,
+                origin: Origin::parse(origin).expect("an origin"),
+                signing_region: texts.0,
+                addressing: if path { Addressing::Path } else { Addressing::VirtualHost },
+                operator: texts.1,
+                jurisdiction: texts.2,
+                us_parent,
+                address: texts.3,
+                city: texts.4,
+                province: Province::parse(province).expect("a province"),
+                replicates_to: texts.5,
+                ca_pem,
+                declared,
+                signed_by: texts.6,
+            };
+            let signed = SignedDeclaration { declaration, host: HostKey::from_bytes(declarer), signature };
+            DeclarationRecord { number, host: HostKey::from_bytes(host), signed }
+        },
+    )
+}
+
+/// A policy.
+pub(crate) fn policy() -> impl Strategy<Value = PolicyRecord> {
+    let exception = (line(), prop::sample::select(Check::ALL.to_vec()), line(), line(), time())
+        .prop_map(|(site, check, reason, signed_by, expires)| Exception { site, check, reason, signed_by, expires });
+    let pin = prop_oneof![
+        Just(Pin::Canada),
+        prop::sample::subsequence(vec!["AB", "NL", "ON", "QC"], 1..=4)
+            .prop_map(|places| Pin::parse(&places.join(",")).expect("provinces")),
+    ];
+    let policy = (pin, any::<bool>(), vec(exception, 0..4)).prop_map(|(pin, deny_us_parent, exceptions)| Policy {
+        pin,
+        deny_us_parent,
+        exceptions,
+    });
+    (1..=u32::MAX, any::<[u8; 32]>(), time(), line(), policy).prop_map(|(number, host, made, widened_by, policy)| {
+        PolicyRecord { number, host: HostKey::from_bytes(host), made, widened_by, policy }
+    })
 }

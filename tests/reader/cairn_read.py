@@ -18,6 +18,7 @@ import re
 import stat
 import struct
 import sys
+import unicodedata
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,10 +31,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 MAGIC = bytes.fromhex("89434149524E0D0A")
-CONFIG, SLOT, ROOT, DATA, META, SEGMENT, SESSION, CELL = range(1, 9)
+CONFIG, SLOT, ROOT, DATA, META, SEGMENT, SESSION, CELL, DECLARATION, POLICY = range(1, 11)
 # The recipient of each section, by object type.
 ROLES = {ROOT: ("dataset",), DATA: ("index", "data"), META: ("index", "reference", "entry"),
-         SEGMENT: ("index",), SESSION: ("index",), CELL: ("reference", "entry")}
+         SEGMENT: ("index",), SESSION: ("index",), CELL: ("reference", "entry"),
+         DECLARATION: ("dataset",), POLICY: ("dataset",)}
+# Where objects of the whole repository belong.
+WHOLE = bytes(16)
+CHECKS = ("endpoint", "pin", "parent", "tls", "region-header", "location", "owner", "replication", "acceleration", "lifecycle",
+          "logging", "hint")
 OUTCOMES = {1: "snapshot", 2: "checkpoint", 3: "aborted"}
 FILE, DIRECTORY, SYMLINK, FIFO, CHARACTER, BLOCK, SOCKET = range(1, 8)
 SPARSE, INCONSISTENT, XATTRS, LINKED, INLINE, LISTS = 1, 2, 4, 8, 16, 32
@@ -80,8 +86,12 @@ def aead_open(key, sealed, associated, number=0):
 
 def check_signature(data, host_key):
     """The last 64 bytes of an object are the host's signature of what precedes them."""
+    check_signed_hash(blake3(data[:-64]).digest(), data[-64:], host_key)
+
+
+def check_signed_hash(digest, signature, host_key):
     try:
-        Ed25519PublicKey.from_public_bytes(host_key).verify(data[-64:], b"cairn v1 signature" + blake3(data[:-64]).digest())
+        Ed25519PublicKey.from_public_bytes(host_key).verify(signature, b"cairn v1 signature" + digest)
     except (InvalidSignature, ValueError):
         raise Damaged("the signature does not verify") from None
 
@@ -160,6 +170,16 @@ class Cursor:
 
     def bytes(self):
         return self.take(self.varint())
+
+    def text(self, limit):
+        """One line of UTF-8."""
+        length = self.varint(limit)
+        try:
+            text = self.take(length).decode()
+        except UnicodeDecodeError:
+            raise Damaged("a text is not UTF-8") from None
+        require(not any(unicodedata.category(c) == "Cc" for c in text), "a text holds control characters")
+        return text
 
     def many(self, read, limit=2**64 - 1):
         return [read() for _ in range(self.varint(limit))]
@@ -296,7 +316,7 @@ class Header:
         r = Cursor(data)
         r.take(self.length)
         found = [Cursor(unpad(self.open(s, s, r.take(r.u32())))) for s in range(len(ROLES[self.kind]))]
-        require(len(r.rest()) == (64 if self.kind in (SESSION, CELL) else 0), "bytes left over")
+        require(len(r.rest()) == (64 if self.kind in (SESSION, CELL, DECLARATION, POLICY) else 0), "bytes left over")
         return found
 
 
@@ -408,6 +428,51 @@ class Keys:
                 r.end()
                 require(self.roots.setdefault((dataset, epoch), root) == root, "the root differs from the slot's copy")
         return self.roots[dataset, epoch]
+
+    def check_declaration(self, name):
+        """A declaration of a site: its name, its number, both signatures."""
+        data = self.store.read(name)
+        with naming(name):
+            (r,) = Header(data, DECLARATION, WHOLE, self, 0).contents(data)
+            number, host, declarer, signature = r.u32(), r.take(32), r.take(32), r.take(64)
+            start = r.at
+            site = r.text(63)
+            require(re.fullmatch("[a-z][a-z0-9-]*", site), "not the name of a site")
+            require(re.fullmatch(r"https?://[a-z0-9.:\[\]-]+", r.text(272)), "not an origin")
+            r.text(1024)
+            require(r.u8() in (1, 2), "unknown addressing")
+            r.text(1024), r.text(1024)
+            require(r.u8() in (0, 1, 2), "unknown answer")
+            r.text(1024), r.text(1024)
+            require(r.take(2).decode("ascii", "replace") in PROVINCES, "not a province")
+            r.text(1024)
+            certificates = r.bytes()
+            require(len(certificates) <= 65536 and re.fullmatch(rb"[\n -~]*", certificates), "not certificates")
+            r.time(), r.text(1024)
+            statement = r.data[start:r.at]
+            r.end()
+            require(name == f"sites/{site}-{number}" and number > 0, "its name and number are not its name")
+            check_signature(data, host)
+            check_signed_hash(blake3(b"cairn v1 declaration" + statement).digest(), signature, declarer)
+
+    def check_policy(self, name):
+        """A policy: its number, its pin, its signature."""
+        data = self.store.read(name)
+        with naming(name):
+            (r,) = Header(data, POLICY, WHOLE, self, 0).contents(data)
+            number, host = r.u32(), r.take(32)
+            r.time(), r.text(1024)
+            pin = r.text(64)
+            places = pin.split(",")
+            require(pin == "CA" or places == sorted(set(places) & PROVINCES), "not a pin")
+            r.flag()
+            for _ in range(r.varint(64)):
+                r.text(1024)
+                require(r.text(1024) in CHECKS, "unknown check")
+                r.text(1024), r.text(1024), r.time()
+            r.end()
+            require(name == f"policy/{number}" and number > 0, "its number is not its name")
+            check_signature(data, host)
 
     @functools.cache
     def derived(self, context, dataset, epoch):
@@ -947,6 +1012,10 @@ def verify_command(arguments):
         require(match, f"{name}: not the name of a dataset root")
         keys.root(bytes.fromhex(match[1]), int(match[2]), stored=True)
     keys.root(keys.dataset, keys.epoch, stored=True)
+    for name in store.names("sites"):
+        keys.check_declaration(name)
+    for name in store.names("policy"):
+        keys.check_policy(name)
     for dataset in datasets:
         dataset.load_view()
         names = store.names(f"{dataset.base}/sessions")
@@ -979,7 +1048,7 @@ def verify_command(arguments):
         counts["packs"] += len(present)
         counts["trees"] += len(seen)
         counts["cells"] += len(dataset.cells)
-    counts["unknown_objects"] = [n for n in store.names("") if not re.fullmatch(known + "|keys/(slots|datasets)/.*", n)]
+    counts["unknown_objects"] = [n for n in store.names("") if not re.fullmatch(known + "|keys/(slots|datasets)/.*|(sites|policy)/.*", n)]
     print(json.dumps(counts))
 
 

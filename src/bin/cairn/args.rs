@@ -2,6 +2,13 @@
 //!
 //! What a value means beyond its own text (which repository, which key) is decided in `settings.rs`.
 
+mod residency;
+
+pub(crate) use residency::{
+    DeclareArgs, ExceptArgs, LanguageArg, NetworkArgs, PinArgs, PolicyArgs, RecoverStoreArgs, ResidencyCommand,
+    ShowArgs, TargetArgs, YesNo,
+};
+
 use crate::values::{Compression, parse_compression, parse_pin, parse_size, parse_time};
 use cairn::clock::Timestamp;
 use cairn::residency::place::Pin;
@@ -51,6 +58,8 @@ pub(crate) struct GlobalArgs {
     /// Memory that buffers may take, with K, M or G [default: the smaller of 512M and an eighth of all] [env: CAIRN_MEMORY]
     #[arg(long, value_name = "SIZE", global = true, value_parser = parse_size)]
     pub(crate) memory: Option<u64>,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
     /// Print JSON: one object a line, lists as one array; errors as objects on standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -78,6 +87,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Key(KeyCommand),
     Recover(RecoverArgs),
+    /// Where data may go, and where it goes
+    #[command(subcommand)]
+    Residency(ResidencyCommand),
     /// Print the version of cairn and of the repository format
     Version,
     /// Write manual pages or shell completions
@@ -98,6 +110,9 @@ pub(crate) struct InitArgs {
     /// Average size of the pieces that files are cut into: a power of two from 4K to 4M, fixed for ever
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) chunk_size: Option<u64>,
+    /// Refuse operators with a parent in the United States; one whose parent is not known counts as such
+    #[arg(long)]
+    pub(crate) deny_us_parent: bool,
 }
 
 /// Back up files and directories
@@ -359,12 +374,15 @@ pub(crate) struct KeyPasswdArgs {
 /// Get back to a repository with nothing but the recovery key
 ///
 /// Proves that the recovery key opens the repository and its last snapshot, installs it as this machine's key file unless
-/// there is one, and prints the commands that restore.
+/// there is one, and prints the commands that restore. With --endpoint it reads from a bucket that this machine knows
+/// nothing of, and installs the declarations of sites that are kept in the repository.
 #[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {
     /// File with the recovery key; - is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) recovery_key_file: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: RecoverStoreArgs,
 }
 
 /// `cairn generate …`.

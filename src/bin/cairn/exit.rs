@@ -4,6 +4,7 @@ use cairn::engine::EngineError;
 use cairn::format::wire::FormatError;
 use cairn::fs::FsError;
 use cairn::repository::RepositoryError;
+use cairn::residency::{Refusal, RefusalKind};
 use cairn::storage::{ErrorKind, StorageError};
 use std::error::Error;
 use std::fmt::Display;
@@ -30,12 +31,14 @@ pub(crate) enum Exit {
     Residency = 20,
     /// Damage found.
     Damage = 22,
+    /// A required residency check could not be made now.
+    Unverified = 23,
     /// Interrupted.
     Interrupted = 130,
 }
 
 /// The table for the manual pages.
-pub(crate) const EXIT_TABLE: [(Exit, &str); 10] = [
+pub(crate) const EXIT_TABLE: [(Exit, &str); 11] = [
     (Exit::Done, "done, complete"),
     (Exit::Failed, "failed"),
     (Exit::Usage, "the command line or a setting was wrong"),
@@ -49,6 +52,7 @@ pub(crate) const EXIT_TABLE: [(Exit, &str); 10] = [
     (Exit::WrongKey, "wrong key or password, or none"),
     (Exit::Residency, "residency refused: nothing was sent to an unverified place"),
     (Exit::Damage, "damage found"),
+    (Exit::Unverified, "a required residency check could not be made now; nothing was sent"),
     (Exit::Interrupted, "interrupted; what was uploaded is kept and reused"),
 ];
 
@@ -160,6 +164,14 @@ fn of_storage(error: &StorageError) -> Class {
         ErrorKind::ReadOnly => {
             (Exit::Failed, "read-only", "the repository can only be read here; mount it for writing")
         }
+        ErrorKind::Refused => (
+            Exit::Residency,
+            "residency-refused",
+            "`cairn residency check` makes the checks again and says what each one found",
+        ),
+        ErrorKind::NotNow => {
+            (Exit::Unverified, "residency-unverified", "try again later; `cairn residency check` says what is missing")
+        }
         ErrorKind::Transient => (Exit::Failed, "transient", "try again"),
         _ => (Exit::Failed, "storage", ""),
     }
@@ -188,6 +200,7 @@ fn of_repository(error: &RepositoryError) -> Class {
         E::Generations | E::Fenced => {
             (Exit::Forbidden, "forbidden", "run the command again; use a newer cairn if it says so")
         }
+        E::Numbers => (Exit::Forbidden, "forbidden", "look at what the other host stored, then run the command again"),
         E::Slot(_) => (Exit::Failed, "key-slot", "`cairn key list` shows the keys"),
         E::Verification(_) => (Exit::Failed, "verification", "nothing wrong was stored; test this machine's memory"),
         E::Damaged { source: FormatError::Unknown { .. }, .. } => {
@@ -222,6 +235,17 @@ fn of_engine(error: &EngineError) -> Class {
         }
         E::Setting(_) => (Exit::Usage, "usage", ""),
         _ => (Exit::Failed, "failed", ""),
+    }
+}
+
+/// Nothing was sent, and what would have to be different.
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let (exit, kind) = match refusal.kind {
+            RefusalKind::NotNow => (Exit::Unverified, "residency-unverified"),
+            _ => (Exit::Residency, "residency-refused"),
+        };
+        Self::new(exit, kind, refusal.to_string(), refusal.remedy)
     }
 }
 
@@ -265,6 +289,6 @@ mod tests {
     #[test]
     fn the_table_has_every_code_once() {
         let codes: Vec<u8> = EXIT_TABLE.iter().map(|(exit, _)| *exit as u8).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 10, 11, 12, 20, 22, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 10, 11, 12, 20, 22, 23, 130]);
     }
 }

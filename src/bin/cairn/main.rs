@@ -3,13 +3,16 @@
 
 mod args;
 mod commands;
+mod environment;
 mod exit;
 mod output;
 mod progress;
+mod remote;
 mod run;
 mod secrets;
 mod settings;
 mod signals;
+mod sites;
 mod sources;
 mod state;
 mod values;

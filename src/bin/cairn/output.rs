@@ -1,8 +1,8 @@
 //! What a run says: results on standard output, everything else on standard error; as text, as JSON, or with the journal's
 //! priorities. Names that come from files or a repository are shown without anything a terminal would obey.
 
+use crate::environment::Environment;
 use crate::exit::{Exit, Failure, Result};
-use crate::settings::Environment;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufWriter, IsTerminal as _, StdoutLock, Write};

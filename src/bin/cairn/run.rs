@@ -2,6 +2,7 @@
 
 use crate::exit::{Exit, Failure, Result};
 use crate::output::Output;
+use crate::remote::{Judged, Record, Remote, Target, canonical, checks_line, place_line, publisher};
 use crate::secrets;
 use crate::settings::Settings;
 use crate::signals;
@@ -14,7 +15,8 @@ use cairn::format::key_slot::Unlock;
 use cairn::id::RepositoryId;
 use cairn::progress::EventSink;
 use cairn::repository::open::identify;
-use cairn::repository::{Access, Repository, RepositoryError};
+use cairn::repository::{Access, Repository, RepositoryError, sites};
+use cairn::residency::{Pin, Policy};
 use cairn::storage::{ErrorKind, Location, StorageError, Store};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -54,6 +56,25 @@ pub(crate) struct Opened {
     pub(crate) repository: Arc<Repository>,
     /// Its store.
     pub(crate) store: Store,
+    /// How it is reached, if that is over a network.
+    pub(crate) remote: Option<Arc<Remote>>,
+    /// What was found out about its place, if something may be sent there.
+    pub(crate) judged: Option<Judged>,
+}
+
+/// A store, before it is known what is in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Reached {
+    /// It: over a network for reading and removing only.
+    pub(crate) store: Store,
+    /// How it is reached, if that is over a network.
+    pub(crate) remote: Option<Arc<Remote>>,
+}
+
+impl From<Remote> for Reached {
+    fn from(remote: Remote) -> Self {
+        Self { store: remote.store(), remote: Some(Arc::new(remote)) }
+    }
 }
 
 impl Opened {
@@ -65,7 +86,8 @@ impl Opened {
 
 impl Run {
     /// A run with these settings.
-    pub(crate) fn new(settings: Settings, output: Arc<Output>) -> Self {
+    pub(crate) fn new(mut settings: Settings, output: Arc<Output>) -> Self {
+        settings.location = canonical(settings.location);
         let stop = Arc::new(AtomicBool::new(false));
         let state = State::new(&settings.state_dir);
         let (random, clock) = (Arc::new(OsRandom), Arc::new(SystemClock::new()));
@@ -77,15 +99,42 @@ impl Run {
         &self.settings.location
     }
 
-    /// The repository that is there; `None` if there is none and this machine never knew one.
-    pub(crate) fn find(&self) -> Result<Option<(Store, Config)>> {
-        let store = match cairn::storage::connect(self.location()) {
-            Ok(store) => store,
-            Err(StorageError { kind: ErrorKind::StoreMissing, .. }) => return self.expect_unknown().map(|()| None),
-            Err(error) => return Err(Failure::from(error).while_trying(self.tried_to_open())),
+    /// What is remembered of the location.
+    pub(crate) fn record(&self) -> Record<'_> {
+        Record { state: &self.state, output: &self.output, location: self.location() }
+    }
+
+    /// The bucket that the location names; `None` for a local one. What is to be sent to is admitted `under` a policy.
+    pub(crate) fn reach(&self, under: Option<&Policy>) -> Result<Option<Remote>> {
+        let tried = |failure: Failure| failure.while_trying(self.tried_to_open());
+        let Some(target) = Target::of_location(self.location(), &self.state).map_err(tried)? else { return Ok(None) };
+        let record = self.record();
+        let remote = Remote::reach(target, &self.settings, record.known_create_mode(), under).map_err(tried)?;
+        record.say_ignored(&self.settings.ignored);
+        Ok(Some(remote))
+    }
+
+    /// The repository that is there; `None` if there is none and this machine never knew one. A place that nothing may be
+    /// sent to under any policy is not even asked, if that is what it is for.
+    pub(crate) fn find(&self, need: Need) -> Result<Option<(Reached, Config)>> {
+        let loosest = Policy::new(Pin::Canada);
+        let reached = match self.reach((need == Need::Write).then_some(&loosest))? {
+            Some(remote) => remote.into(),
+            None => match cairn::storage::connect(self.location()) {
+                Ok(store) => Reached { store, remote: None },
+                Err(StorageError { kind: ErrorKind::StoreMissing, .. }) => {
+                    return self.expect_unknown().map(|()| None);
+                }
+                Err(error) => return Err(Failure::from(error).while_trying(self.tried_to_open())),
+            },
         };
-        match identify(&**store.fetch()) {
-            Ok(config) => Ok(Some((store, config))),
+        self.find_in(reached)
+    }
+
+    /// As [`Run::find`], in a store that was reached already.
+    pub(crate) fn find_in(&self, reached: Reached) -> Result<Option<(Reached, Config)>> {
+        match identify(&**reached.store.fetch()) {
+            Ok(config) => Ok(Some((reached, config))),
             Err(RepositoryError::NotThere) => self.expect_unknown().map(|()| None),
             Err(error) => Err(Failure::from(error).while_trying(self.tried_to_open())),
         }
@@ -110,22 +159,26 @@ impl Run {
     }
 
     /// The repository that has to be there.
-    pub(crate) fn find_existing(&self) -> Result<(Store, Config)> {
-        let missing = || Failure::from(RepositoryError::NotThere).while_trying(self.tried_to_open());
-        self.find()?.ok_or_else(missing)
+    pub(crate) fn find_existing(&self, need: Need) -> Result<(Reached, Config)> {
+        self.find(need)?.ok_or_else(|| self.missing())
+    }
+
+    /// That there is none.
+    pub(crate) fn missing(&self) -> Failure {
+        Failure::from(RepositoryError::NotThere).while_trying(self.tried_to_open())
     }
 
     /// Opens the repository, which has to be there, with the secret that the settings name.
     pub(crate) fn open(&self, need: Need) -> Result<Opened> {
-        let (store, config) = self.find_existing()?;
-        self.open_found(store, &config, need)
+        let (reached, config) = self.find_existing(need)?;
+        self.open_found(reached, &config, need)
     }
 
     /// As [`Run::open`], for what [`Run::find`] found.
-    pub(crate) fn open_found(&self, store: Store, config: &Config, need: Need) -> Result<Opened> {
+    pub(crate) fn open_found(&self, reached: Reached, config: &Config, need: Need) -> Result<Opened> {
         self.expect_same(config, need)?;
         let unlock = secrets::unlock(&self.settings, &config.repository, &self.output)?;
-        self.open_with(store, config, &unlock, need)
+        self.open_with(reached, config, &unlock, need)
     }
 
     /// Refuses another repository than the one that was here before.
@@ -147,20 +200,77 @@ impl Run {
     }
 
     /// Opens a repository that [`Run::find`] found with this secret, and remembers that it is here.
-    pub(crate) fn open_with(&self, store: Store, config: &Config, unlock: &Unlock, need: Need) -> Result<Opened> {
-        let publish = match need {
-            Need::Write => {
-                refuse_network(&store, self.location())?;
-                store.publish().cloned()
-            }
-            Need::Read => None,
-        };
-        let access = Access { fetch: store.fetch().clone(), publish };
+    pub(crate) fn open_with(&self, reached: Reached, config: &Config, unlock: &Unlock, need: Need) -> Result<Opened> {
+        let Reached { store, remote } = reached;
+        let access = Access { fetch: store.fetch().clone(), publish: None };
         let repository = cairn::repository::open::open(access, unlock, Some(&config.repository), self.random.clone())
             .map_err(|error| Failure::from(error).while_trying(self.tried_to_open()))?;
-        let opened = Opened { repository: Arc::new(repository), store };
+        let opened = Opened { repository: Arc::new(repository), store, remote, judged: None };
         self.remember(&opened);
-        Ok(opened)
+        match need {
+            Need::Write => self.allow_writing(opened, None),
+            Need::Read => {
+                opened.remote.iter().for_each(|remote| remote.warn_if_refused(&self.output));
+                Ok(opened)
+            }
+        }
+    }
+
+    /// Opens the way to create objects: over a network, through the gate, under the repository's policy or the one given.
+    ///
+    /// # Errors
+    /// Exit 20 or 23 where nothing may be sent.
+    pub(crate) fn allow_writing(&self, opened: Opened, policy: Option<&Policy>) -> Result<Opened> {
+        let tried = |failure: Failure| failure.while_trying(format!("send to {}", self.named(&opened)));
+        let (publish, judged) = match &opened.remote {
+            None => {
+                refuse_network(&opened.store, self.location())?;
+                (opened.store.publish().cloned(), None)
+            }
+            Some(remote) => {
+                let effective = match policy {
+                    Some(policy) => policy.clone(),
+                    None => self.policy(&opened)?,
+                };
+                let (sender, judged) = remote.sender(&effective, &self.clock, &self.record()).map_err(tried)?;
+                self.output.info(&place_line(&judged));
+                self.output.info(&checks_line(&judged.verdict));
+                (Some(publisher(sender)), Some(judged))
+            }
+        };
+        let Some(publish) = publish else { return Ok(opened) };
+        let Opened { repository, store, remote, .. } = opened;
+        let repository = Arc::try_unwrap(repository).map_err(|_| {
+            Failure::new(
+                Exit::Failed,
+                "failed",
+                "the repository is in use already and cannot be opened for writing",
+                "",
+            )
+        })?;
+        Ok(Opened { repository: Arc::new(repository.with_publish(publish)), store, remote, judged })
+    }
+
+    /// The repository's policy. One that is older than what this machine has seen is refused: the newer one was taken away.
+    ///
+    /// # Errors
+    /// Exit 20 for that; damage; what the store says.
+    pub(crate) fn policy(&self, opened: &Opened) -> Result<Policy> {
+        let tried = |failure: Failure| failure.while_trying(format!("read the policy of {}", self.named(opened)));
+        let newest = sites::policy(&opened.repository).map_err(|error| tried(error.into()))?;
+        let record = self.record();
+        let (number, known) = (newest.as_ref().map_or(0, |newest| u64::from(newest.number)), record.known_policy());
+        if number < known {
+            return Err(tried(Failure::new(
+                Exit::Residency,
+                "residency-refused",
+                format!("policy {known} was there, and the newest one there now is {number}"),
+                "somebody has removed it from the store: find out who; `cairn residency pin` shows what is there and stores a new one",
+            )));
+        }
+        record.policy(number);
+        let pin = || Policy::new(opened.repository.config().pin.clone());
+        Ok(newest.map_or_else(pin, |newest| newest.policy))
     }
 
     fn tried_to_open(&self) -> String {
@@ -168,7 +278,7 @@ impl Run {
     }
 
     /// Remembers that this repository is here. Reading must work where nothing can be written, so failing is no error.
-    fn remember(&self, opened: &Opened) {
+    pub(crate) fn remember(&self, opened: &Opened) {
         if let Err(failure) = self.state.remember(self.location(), &opened.id(), self.clock.now()) {
             self.output.info(&failure.message);
         }

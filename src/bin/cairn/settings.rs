@@ -1,30 +1,16 @@
-//! What a run works with: command line before `CAIRN_*` environment before default. The only file that reads the
-//! environment. A value that cannot be understood is an error wherever it came from; none is ever ignored.
+//! What a run works with: command line before `CAIRN_*` environment before default. A value that cannot be understood is an
+//! error wherever it came from; none is ever ignored.
 
 use crate::args::GlobalArgs;
+use crate::environment::Environment;
 use crate::exit::{Failure, Result};
 use crate::values::parse_size;
 use cairn::crypto::secret::SecretBytes;
 use cairn::storage::Location;
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-/// The variables of this version.
-const KNOWN: [&str; 9] = [
-    "CAIRN_CACHE_DIR",
-    "CAIRN_KEY_FILE",
-    "CAIRN_MEMORY",
-    "CAIRN_PASSWORD",
-    "CAIRN_PASSWORD_COMMAND",
-    "CAIRN_PASSWORD_FILE",
-    "CAIRN_PROGRESS_FPS",
-    "CAIRN_REPOSITORY",
-    "CAIRN_STATE_DIR",
-];
-/// Variables that will mean something, and mean nothing yet.
-const NOT_YET: [&str; 1] = ["CAIRN_PROFILE"];
 /// Less memory than this no pipeline runs in, in bytes.
 const MEMORY_MIN: u64 = 16 << 20;
 /// The default takes no more than this, in bytes.
@@ -33,100 +19,6 @@ const MEMORY_DEFAULT_MAX: u64 = 512 << 20;
 const FPS_TERMINAL: f64 = 10.0;
 const FPS_JSON: f64 = 1.0;
 const FPS_MAX: f64 = 60.0;
-
-/// A copy of the environment.
-#[derive(Debug, Default)]
-pub(crate) struct Environment(BTreeMap<OsString, OsString>);
-
-impl Environment {
-    /// That of this process.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-    pub(crate) fn of_process() -> Self {
-        Self(std::env::vars_os().collect())
-    }
-
-    fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
-    }
-
-    /// A variable of ours, which may not be empty.
-    fn own(&self, name: &str) -> Result<Option<&OsStr>> {
-        match self.get(name) {
-            Some(value) if value.is_empty() => {
-                Err(Failure::usage(format!("{name} is set and empty"), "unset it, or give it a value"))
-            }
-            value => Ok(value),
-        }
-    }
-
-    fn own_text(&self, name: &str) -> Result<Option<&str>> {
-        let not_text = || Failure::usage(format!("{name} is not valid UTF-8"), "");
-        self.own(name)?.map(|value| value.to_str().ok_or_else(not_text)).transpose()
-    }
-
-    /// A directory that some other program's rules name. It has to be absolute.
-    fn directory(&self, name: &str) -> Result<Option<PathBuf>> {
-        match self.get(name).filter(|value| !value.is_empty()).map(PathBuf::from) {
-            Some(path) if !path.is_absolute() => Err(Failure::usage(
-                format!("{name} is not an absolute path: {}", path.display()),
-                "correct or unset it",
-            )),
-            path => Ok(path),
-        }
-    }
-
-    /// Refuses variables that look like ours and are not.
-    fn check_names(&self) -> Result<()> {
-        for name in self.0.keys().filter_map(|name| name.to_str()).filter(|name| name.starts_with("CAIRN_")) {
-            if NOT_YET.contains(&name) {
-                let hint = "unset it; profiles come with a later version";
-                return Err(Failure::usage(
-                    format!("{name} is set, and this version of cairn does not know profiles"),
-                    hint,
-                ));
-            }
-            if !KNOWN.contains(&name) {
-                let near: Vec<&str> = KNOWN.into_iter().filter(|known| distance(name, known) <= 3).collect();
-                let hint = if near.is_empty() {
-                    format!("unset it; the variables are {}", KNOWN.join(", "))
-                } else {
-                    format!("did you mean {}?", near.join(" or "))
-                };
-                return Err(Failure::usage(format!("{name} is not a variable of cairn"), hint));
-            }
-        }
-        Ok(())
-    }
-
-    /// What to say about restic's variables, if any are set.
-    pub(crate) fn restic_note(&self) -> Option<String> {
-        let set: Vec<&str> =
-            self.0.keys().filter_map(|name| name.to_str()).filter(|name| name.starts_with("RESTIC_")).collect();
-        (!set.is_empty())
-            .then(|| format!("{} set: cairn does not read restic's variables, only CAIRN_*", set.join(", ")))
-    }
-
-    /// Whether a file is the journal's stream that systemd connected to this service.
-    pub(crate) fn is_journal(&self, stat: &rustix::fs::Stat) -> bool {
-        let named = self.get("JOURNAL_STREAM").and_then(OsStr::to_str).and_then(|text| text.split_once(':'));
-        named.is_some_and(|(device, inode)| device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino))
-    }
-}
-
-/// How many letters have to be inserted, removed or replaced.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
 
 /// What a run works with.
 #[derive(Debug)]
@@ -147,6 +39,12 @@ pub(crate) struct Settings {
     pub(crate) memory_bytes: u64,
     /// Redraws a second; 0 for none.
     pub(crate) fps: f64,
+    /// Certificates to trust instead of the system's, PEM; empty for these.
+    pub(crate) ca_pem: String,
+    /// Bytes a second that may be sent, and received.
+    pub(crate) limits: [Option<u64>; 2],
+    /// Variables of other programs that are set and do not move data, see [`Environment::ignored`].
+    pub(crate) ignored: Vec<String>,
 }
 
 impl Settings {
@@ -173,6 +71,9 @@ impl Settings {
             cache_dir,
             memory_bytes: memory(global, environment)?,
             fps: fps(global, environment)?,
+            ca_pem: global.network.cacert.as_deref().map_or_else(|| Ok(String::new()), certificates)?,
+            limits: [global.network.limit_upload, global.network.limit_download],
+            ignored: environment.ignored(),
         })
     }
 }
@@ -189,11 +90,18 @@ fn location(global: &GlobalArgs, environment: &Environment, homes: &Homes<'_>) -
     };
     match parsed {
         Location::Local(path) => Ok((Location::Local(absolute(&path)?), false)),
-        remote => Err(Failure::usage(
-            format!("{remote}: this version of cairn has no S3 storage yet"),
-            "name a directory on this host",
-        )),
+        remote => Ok((remote, false)),
     }
+}
+
+/// The certificates of a file, which has to hold some.
+pub(crate) fn certificates(path: &Path) -> Result<String> {
+    let bytes =
+        std::fs::read(path).map_err(|error| Failure::io(format!("read certificates {}", path.display()), &error))?;
+    let text = String::from_utf8(bytes).ok().map(|text| text.replace("\r\n", "\n"));
+    text.filter(|text| text.is_ascii() && text.contains("-----BEGIN CERTIFICATE-----")).ok_or_else(|| {
+        Failure::usage(format!("{} holds no certificate", path.display()), "--cacert takes a file in PEM form")
+    })
 }
 
 /// Where a secret comes from, as named by the user.
@@ -331,6 +239,7 @@ mod tests {
     use crate::args::Cli;
     use crate::exit::Exit;
     use clap::Parser as _;
+    use std::collections::BTreeMap;
 
     fn settings(args: &[&str], variables: &[(&str, &str)]) -> Result<Settings> {
         let args = ["cairn", "version"].iter().chain(args);
@@ -338,7 +247,7 @@ mod tests {
         let mut environment: BTreeMap<OsString, OsString> =
             variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
         environment.entry("HOME".into()).or_insert("/home/somebody".into());
-        Settings::new(&global, &Environment(environment))
+        Settings::new(&global, &Environment::new(environment))
     }
 
     fn refused(variables: &[(&str, &str)]) -> Failure {
@@ -396,14 +305,5 @@ mod tests {
             if is_root { "/var/lib/cairn/repository" } else { "/home/somebody/.local/share/cairn/repository" };
         assert_eq!((found.location, found.is_default_location), (Location::Local(repository.into()), true));
         assert!(settings(&["--no-cache"], &[]).unwrap().cache_dir.is_none());
-    }
-
-    #[test]
-    fn distances() {
-        for (a, b, expected) in
-            [("", "abc", 3), ("abc", "abc", 0), ("abc", "axc", 1), ("abcd", "acd", 1), ("kitten", "sitting", 3)]
-        {
-            assert_eq!(distance(a, b), expected);
-        }
     }
 }

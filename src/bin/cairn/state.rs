@@ -6,6 +6,8 @@
 //! | `identity.key` | the host's Ed25519 seed as bech32m text, mode 0600 |
 //! | `keys/REPOSITORY-ID.key` | the default key file |
 //! | `known/HASH.json` | a location and the id of the repository that was there; HASH is BLAKE3 of the location |
+//! | `sites/NAME.json` | a declared site, signed (`sites.rs`) |
+//! | `remote/HASH.json` | of a repository on a network: last verdict, settings that were ignored, what the store can do |
 //! | `failed/SNAPSHOT-ID.txt` | all entries that a run could not read or write |
 //! | `init.lock` | held while a repository is made |
 //!
@@ -121,12 +123,7 @@ impl State {
             "since": values::time_seconds(now),
         });
         for path in self.records(location) {
-            let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-            let _ = std::fs::remove_file(&temporary);
-            write_private(&temporary, format!("{record:#}\n").as_bytes())
-                .and_then(|()| std::fs::rename(&temporary, &path))
-                .and_then(|()| sync_parent(&path))
-                .map_err(|error| Failure::io(format!("write {}", path.display()), &error))?;
+            replace(&path, &format!("{record:#}\n"))?;
         }
         Ok(())
     }
@@ -144,6 +141,34 @@ impl State {
         names.iter().map(|name| self.path.join("known").join(record(name))).collect()
     }
 
+    /// What is remembered of a repository on a network: an object, or null. What cannot be read is as if it were not there,
+    /// since nothing is allowed by it.
+    pub(crate) fn remote(&self, location: &Location) -> Value {
+        let read = |path: PathBuf| std::fs::read(path).ok();
+        let bytes = self.remote_record(location).and_then(read).unwrap_or_default();
+        serde_json::from_slice(&bytes).ok().filter(Value::is_object).unwrap_or_default()
+    }
+
+    fn remote_record(&self, location: &Location) -> Option<PathBuf> {
+        let known = self.records(location).pop()?;
+        Some(self.path.join("remote").join(known.file_name()?))
+    }
+
+    /// Remembers one thing about it.
+    pub(crate) fn set_remote(&self, location: &Location, key: &str, value: Value) -> Result<()> {
+        let Some(path) = self.remote_record(location) else { return Ok(()) };
+        let mut record = self.remote(location);
+        if record[key] == value && !record.is_null() {
+            return Ok(());
+        }
+        self.directory("remote")?;
+        if record.is_null() {
+            record = json!({"location": location.to_string()});
+        }
+        record[key] = value;
+        replace(&path, &format!("{record:#}\n"))
+    }
+
     /// Keeps others of this machine from making a repository until it is dropped.
     pub(crate) fn lock_init(&self) -> Result<File> {
         let path = self.directory("")?.join("init.lock");
@@ -153,6 +178,16 @@ impl State {
         rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|errno| failed(&errno.into()))?;
         Ok(file)
     }
+}
+
+/// Writes a file of mode 0600 in the place of the one that is there, whole or not at all.
+pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let _ = std::fs::remove_file(&temporary);
+    write_private(&temporary, text.as_bytes())
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .and_then(|()| sync_parent(path))
+        .map_err(|error| Failure::io(format!("write {}", path.display()), &error))
 }
 
 /// A local path as far as it exists without symbolic links.

@@ -34,6 +34,14 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     u64::try_from(bytes).map_err(|_| too_large())
 }
 
+/// Bytes a second: a size that is not 0.
+pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        0 => Err("0 bytes a second never end; leave the option out for no limit".to_owned()),
+        rate => Ok(rate),
+    }
+}
+
 /// A time: RFC 3339 in UTC (`2026-01-31T12:00:00Z`, `2026-01-31 12:00:00`), or a date.
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let full = if text.len() == "2026-01-31".len() { format!("{text}T00:00:00Z") } else { text.to_owned() };
@@ -147,6 +155,12 @@ mod tests {
         ] {
             assert_eq!(size(bytes), text);
         }
+    }
+
+    #[test]
+    fn rates_are_not_nothing() {
+        assert_eq!(parse_rate("2M"), Ok(2 << 20));
+        assert!(parse_rate("0").is_err() && parse_rate("fast").is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Check: whether everything that was committed can be restored.
 //!
-//! *Structure*: keys, sessions, cells and their chain, segments, that every pack is there in its length, every tree reachable
+//! *Structure*: keys, declarations and policies, sessions, cells and their chain, segments, that every pack is there in its length, every tree reachable
 //! from a snapshot or checkpoint, every chunk they refer to. With `read_data` every byte of every pack too: its name, its
 //! signature, its trailer against the index, every blob and every chunk's id.
 //!
@@ -42,6 +42,7 @@ fn check(cx: &Context, options: &CheckOptions) -> Result<CheckReport> {
     let findings = Findings::new(cx);
     let mut counts = CheckCounts::default();
     objects::check_keys(cx, &findings, &mut counts);
+    objects::check_sites(cx, &findings, &mut counts);
     objects::check_sessions(cx, &findings, &mut counts);
     let cells = objects::load_cells(cx, &findings, &mut counts);
     objects::check_chains(&cells, &findings);

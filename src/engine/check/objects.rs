@@ -14,7 +14,7 @@ use crate::id::{HostKey, IndexKey, PackId, SegmentId, SessionId};
 use crate::object::ObjectName;
 use crate::repository::index::Index;
 use crate::repository::view::StoredCell;
-use crate::repository::{RepositoryError, key_store, open};
+use crate::repository::{RepositoryError, key_store, open, sites};
 use crate::storage::Listed;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -95,6 +95,21 @@ pub(super) fn check_sessions(cx: &Context, findings: &Findings<'_>, counts: &mut
         counts.sessions += 1;
         if let Err(error) = check(&object.name) {
             findings.error(Problem::of(object.name.as_str(), &error), Reach::Nothing);
+        }
+    }
+}
+
+/// Checks declarations of sites and policies: each can be read, is what its name says, and is signed by whom it names.
+/// Nothing that is restored depends on them.
+pub(super) fn check_sites(cx: &Context, findings: &Findings<'_>, counts: &mut CheckCounts) {
+    let names = sites::names(&cx.repository).unwrap_or_else(|error| {
+        findings.error(Problem::of("sites", &error), Reach::Nothing);
+        Vec::new()
+    });
+    for name in names {
+        counts.sites += 1;
+        if let Err(error) = sites::check(&cx.repository, &name) {
+            findings.error(Problem::of(name.as_str(), &error), Reach::Nothing);
         }
     }
 }

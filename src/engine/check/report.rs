@@ -62,6 +62,8 @@ pub struct CheckCounts {
     pub snapshots: u64,
     /// Checkpoints.
     pub checkpoints: u64,
+    /// Declarations of sites and policies.
+    pub sites: u64,
     /// Sessions.
     pub sessions: u64,
     /// Index segments in use.

@@ -1,7 +1,7 @@
 //! `cairn backup`.
 
 use crate::args::BackupArgs;
-use crate::commands::init;
+use crate::commands::{init, residency};
 use crate::exit::{Exit, Failure, Result, chain};
 use crate::progress::{Progress, finish, say_list};
 use crate::run::{Need, Opened, Run, host_name, user_name};
@@ -11,7 +11,7 @@ use cairn::chunker::ChunkerParams;
 use cairn::engine::backup::{self, BackupOptions, BackupReport};
 use cairn::engine::browse::SnapshotFilter;
 use cairn::fs::{ExcludeOptions, IfPresent};
-use cairn::residency::place::Pin;
+use cairn::residency::{Pin, Policy};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +30,7 @@ pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
     let (opened, is_new) = open(run, args)?;
     if !args.dry_run {
         // What killed runs were writing; what a live one writes is left alone, however old it is.
+        residency::publish_declaration(run, &opened)?;
         if let Err(error) = opened.store.clean_tmp(LEFTOVERS_AFTER) {
             run.output.warn(&format!("leftovers of killed runs stay in the repository: {}", chain(&error)));
         }
@@ -96,10 +97,10 @@ fn open(run: &Run, args: &BackupArgs) -> Result<(Opened, bool)> {
     if !args.init || args.dry_run {
         return run.open(Need::Write).map(|opened| (opened, false));
     }
-    if let Some((store, config)) = run.find()? {
-        return run.open_found(store, &config, Need::Write).map(|opened| (opened, false));
+    if let Some((reached, config)) = run.find(Need::Write)? {
+        return run.open_found(reached, &config, Need::Write).map(|opened| (opened, false));
     }
-    match init::make(run, &Pin::Canada, ChunkerParams::default())? {
+    match init::make(run, &Policy::new(Pin::Canada), ChunkerParams::default())? {
         Ok(made) => {
             for line in made.lines(run) {
                 run.output.announce(&line);

@@ -2,8 +2,10 @@
 //! repository, its configuration last. Until that is there, nothing is, and nobody can have stored what no key opens.
 
 use crate::args::InitArgs;
+use crate::commands::residency;
 use crate::exit::{Exit, Failure, Result};
-use crate::run::{Opened, Run, host_name, refuse_network, user_name};
+use crate::remote::{Judged, Remote, checks_line, place_line};
+use crate::run::{Need, Opened, Run, host_name, refuse_network, user_name};
 use crate::secrets;
 use crate::settings::SecretSource;
 use crate::values;
@@ -12,8 +14,9 @@ use cairn::format::key_slot::{SlotKind, SlotNotes, Unlock};
 use cairn::id::RepositoryId;
 use cairn::repository::open::{NewRepository, create_with_id};
 use cairn::repository::{Access, RepositoryError};
-use cairn::residency::place::Pin;
-use cairn::storage::Location;
+use cairn::residency::Policy;
+use cairn::storage::s3::{CreateMode, S3Sender};
+use cairn::storage::{Location, Publish, Store};
 use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -34,7 +37,8 @@ pub(crate) struct Made {
 /// Makes a repository and says where its keys are.
 pub(crate) fn run(run: &Run, args: &InitArgs) -> Result<Exit> {
     let chunker = args.chunk_size.map_or_else(|| Ok(ChunkerParams::default()), chunker)?;
-    match make(run, &args.pin, chunker)? {
+    let policy = Policy { deny_us_parent: args.deny_us_parent, ..Policy::new(args.pin.clone()) };
+    match make(run, &policy, chunker)? {
         Ok(made) => {
             for line in made.lines(run) {
                 run.output.text(&line)?;
@@ -59,18 +63,23 @@ fn chunker(bytes: u64) -> Result<ChunkerParams> {
 ///
 /// # Errors
 /// Exit 10 where this machine has known one that is gone.
-pub(crate) fn make(run: &Run, pin: &Pin, chunker: ChunkerParams) -> Result<std::result::Result<Made, RepositoryId>> {
+pub(crate) fn make(
+    run: &Run,
+    policy: &Policy,
+    chunker: ChunkerParams,
+) -> Result<std::result::Result<Made, RepositoryId>> {
     // Of two runs on this machine, one makes the repository and the other finds it.
     let lock = run.state.lock_init()?;
-    if let Some((_, config)) = run.find()? {
+    let tried = || format!("create a repository at {}", run.location());
+    // What is refused by its name alone is not asked anything.
+    run.reach(Some(policy))?;
+    if let Some((_, config)) = run.find(Need::Read)? {
         return Ok(Err(config.repository));
     }
-    let tried = || format!("create a repository at {}", run.location());
     if let (Location::Local(path), true) = (run.location(), run.settings.is_default_location) {
         make_parents(path)?;
     }
-    let store = cairn::storage::create(run.location()).map_err(|error| Failure::from(error).while_trying(tried()))?;
-    refuse_network(&store, run.location())?;
+    let place = place(run, policy).map_err(|failure| failure.while_trying(tried()))?;
 
     let id = new_id(run)?;
     let (unlock, key_file) = first_key(run, &id)?;
@@ -84,18 +93,76 @@ pub(crate) fn make(run: &Run, pin: &Pin, chunker: ChunkerParams) -> Result<std::
         expires: None,
     };
     let slots = vec![(unlock, notes.clone()), (recovery, SlotNotes { host: String::new(), ..notes })];
-    let access = Access { fetch: store.fetch().clone(), publish: store.publish().cloned() };
-    let new = NewRepository { chunker, pin: pin.clone(), slots };
+    place.probe(run)?;
+    let access = Access { fetch: place.store.fetch().clone(), publish: place.publish.clone() };
+    let new = NewRepository { chunker, pin: policy.pin.clone(), slots };
     let made = create_with_id(access, id, &new, run.random.clone(), &*run.clock);
     let repository = made.map_err(|error| {
         let failure = Failure::from(error).while_trying(tried());
         let hint = format!("{} The keys made or shown for {id} open nothing if it was not made", failure.hint);
         failure.with_hint(hint.trim_start())
     })?;
-    let opened = Opened { repository: Arc::new(repository), store };
     run.state.remember(run.location(), &id, run.clock.now())?;
+    let Place { store, remote, judged, .. } = place;
+    let opened = Opened { repository: Arc::new(repository), store, remote, judged };
+    residency::publish_declaration(run, &opened)?;
+    if policy.deny_us_parent {
+        residency::publish_policy(run, &opened, None, "", policy)?;
+    }
     drop(lock);
     Ok(Ok(Made { opened, key_file, recovery_file }))
+}
+
+/// A place for a new repository.
+struct Place {
+    store: Store,
+    publish: Option<Arc<dyn Publish>>,
+    sender: Option<Arc<S3Sender>>,
+    remote: Option<Arc<Remote>>,
+    judged: Option<Judged>,
+}
+
+/// Makes a directory, or finds out whether something may be sent to a bucket. Before any key is made: a place that is
+/// refused leaves nothing behind.
+fn place(run: &Run, policy: &Policy) -> Result<Place> {
+    let Some(remote) = run.reach(Some(policy))? else {
+        let store = cairn::storage::create(run.location())?;
+        refuse_network(&store, run.location())?;
+        return Ok(Place { publish: store.publish().cloned(), store, sender: None, remote: None, judged: None });
+    };
+    remote.expect_bucket()?;
+    let (sender, judged) = remote.sender(policy, &run.clock, &run.record())?;
+    let sender = Arc::new(sender);
+    Ok(Place {
+        store: remote.store(),
+        publish: Some(sender.clone()),
+        sender: Some(sender),
+        remote: Some(Arc::new(remote)),
+        judged: Some(judged),
+    })
+}
+
+impl Place {
+    /// Finds out how the store creates objects, and says so where that is not enough.
+    fn probe(&self, run: &Run) -> Result<()> {
+        let Some(sender) = &self.sender else { return Ok(()) };
+        let remove = self.store.remove().map(|remove| &**remove);
+        let probe = sender
+            .probe(remove)
+            .map_err(|error| Failure::from(error).while_trying("find out what the store can do"))?;
+        run.record().create_mode(probe.create);
+        for name in &probe.left {
+            run.output.info(&format!("{name} was made to find out what the store can do, and could not be removed"));
+        }
+        if probe.create == CreateMode::Window {
+            run.output.warn(
+                "this store cannot create an object only if it is not there (window mode): two hosts that commit at the \
+                 same moment under the same name could overwrite each other's object. Names are random, so this \
+                 takes a fault or an attack; use one prefix for each host if that matters to you",
+            );
+        }
+        Ok(())
+    }
 }
 
 /// The directories above the default place. Above a place that somebody named, none is made: if it is missing, more
@@ -171,6 +238,9 @@ impl Made {
     pub(crate) fn lines(&self, run: &Run) -> Vec<String> {
         let id = self.opened.id();
         let mut lines = vec![format!("repository {id} created at {}", run.location())];
+        if let Some(judged) = &self.opened.judged {
+            lines.extend([place_line(judged), checks_line(&judged.verdict)]);
+        }
         lines.extend(self.key_file.as_ref().map(|path| format!("key file: {}", path.display())));
         lines.push(match &self.recovery_file {
             Some(path) => format!(
@@ -185,13 +255,17 @@ impl Made {
     /// The same for programs.
     pub(crate) fn object(&self, run: &Run) -> Value {
         let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
-        json!({
+        let mut object = json!({
             "message_type": "summary",
             "repository_id": self.opened.id().to_string(),
             "repository": run.location().to_string(),
             "key_file": text(&self.key_file),
             "recovery_key_file": text(&self.recovery_file),
-        })
+        });
+        if let Some(judged) = &self.opened.judged {
+            object["residency"] = crate::remote::object(&judged.verdict);
+        }
+        object
     }
 }
 

@@ -9,7 +9,7 @@ use cairn::format::key_slot::{SlotKind, SlotNotes, Unlock};
 use cairn::id::SlotId;
 use cairn::repository::RepositoryError;
 use cairn::repository::key_store::{self, ListedSlot, NewSlot};
-use cairn::storage::{ErrorKind, Remove, StorageError};
+use cairn::storage::{ErrorKind, Location, Remove, StorageError};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -34,12 +34,12 @@ fn word(kind: SlotKind) -> &'static str {
 
 /// Opens the repository and says which slot did it.
 fn open(run: &Run, need: Need) -> Result<(Opened, SlotId)> {
-    let (store, config) = run.find_existing()?;
+    let (reached, config) = run.find_existing(need)?;
     run.expect_same(&config, need)?;
     let unlock = secrets::unlock(&run.settings, &config.repository, &run.output)?;
-    let slot = key_store::find(&**store.fetch(), &config.repository, &unlock)
+    let slot = key_store::find(&**reached.store.fetch(), &config.repository, &unlock)
         .map_err(|error| Failure::from(error).while_trying(format!("open the repository at {}", run.location())))?;
-    run.open_with(store, &config, &unlock, need).map(|opened| (opened, slot.0))
+    run.open_with(reached, &config, &unlock, need).map(|opened| (opened, slot.0))
 }
 
 fn notes(run: &Run, args: &NoteArgs) -> SlotNotes {
@@ -166,7 +166,9 @@ fn remover(run: &Run, opened: &Opened) -> Result<Arc<dyn Remove>> {
 }
 
 fn remove(run: &Run, text: &str) -> Result<Exit> {
-    let (opened, current) = open(run, Need::Write)?;
+    // Removing sends nothing, so no verdict about a place on a network stands in its way.
+    let need = if matches!(run.location(), Location::Local(_)) { Need::Write } else { Need::Read };
+    let (opened, current) = open(run, need)?;
     let (slots, _) = listed(run, &opened)?;
     let fits: Vec<&ListedSlot> = slots.iter().filter(|slot| slot.id.to_string().starts_with(text)).collect();
     let slot = match fits[..] {

@@ -7,15 +7,17 @@ mod init;
 mod key;
 mod ls;
 mod recover;
+mod residency;
 mod restore;
 mod snapshots;
 mod version;
 
 use crate::args::{Cli, Command};
+use crate::environment::Environment;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::Output;
 use crate::run::Run;
-use crate::settings::{Environment, Settings};
+use crate::settings::Settings;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -56,7 +58,7 @@ fn dispatch(command: Command, settings: Settings, output: &Arc<Output>) -> Resul
         Command::Generate(command) => return generate::run(&command, output),
         _ => {}
     }
-    let run = Run::new(settings, output.clone());
+    let mut run = Run::new(settings, output.clone());
     match command {
         Command::Init(args) => init::run(&run, &args),
         Command::Backup(args) => backup::run(&run, &args),
@@ -65,7 +67,8 @@ fn dispatch(command: Command, settings: Settings, output: &Arc<Output>) -> Resul
         Command::Ls(args) => ls::run(&run, &args),
         Command::Check(args) => check::run(&run, &args),
         Command::Key(command) => key::run(&run, &command),
-        Command::Recover(args) => recover::run(&run, &args),
+        Command::Recover(args) => recover::run(&mut run, &args),
+        Command::Residency(command) => residency::run(&mut run, &command),
         Command::Version | Command::Generate(_) => Ok(Exit::Done),
     }
 }

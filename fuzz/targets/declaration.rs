@@ -1,0 +1,3 @@
+//! Fuzz target: [`entries::declaration`].
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::declaration(data));

@@ -1,0 +1,237 @@
+//! What a repository says of where it may be: declarations of its sites, and its policy.
+//!
+//! Both are numbered and never changed: a new one takes the next number by a conditional create, and the highest counts. Two
+//! hosts that take the same number at once cannot both have it; the later one looks again. Where a store cannot refuse to
+//! overwrite, the later one silently wins, which `init` warns of.
+//!
+//! Whoever may delete from the store can take the newest away, and an older one counts again. The state directory remembers
+//! the highest policy seen on this host, which notices that.
+
+use crate::clock::Timestamp;
+use crate::crypto::sign::Identity;
+use crate::format::declaration::{DeclarationRecord, SignedDeclaration};
+use crate::format::layout;
+use crate::format::policy::PolicyRecord;
+use crate::format::sealed::{OBJECT_LEN_MAX, encoded};
+use crate::format::wire::FormatError;
+use crate::object::ObjectName;
+use crate::repository::error::{RepositoryError, Result};
+use crate::repository::handle::Repository;
+use crate::residency::place::Pin;
+use crate::residency::policy::Policy;
+use crate::storage::{Listed, Published};
+use std::collections::BTreeMap;
+
+/// Most declarations, or policies, of a repository that are looked at: far more than anybody makes.
+pub const RECORDS_MAX: usize = 10_000;
+/// How often the next number is tried for before giving up.
+const TRIES_MAX: usize = 16;
+
+/// Declarations of a repository, and what is wrong with those that cannot be read.
+#[derive(Debug, Default)]
+pub struct Declarations {
+    /// The newest of each name that can be read, by name.
+    pub newest: BTreeMap<String, DeclarationRecord>,
+    /// Objects that could not be used.
+    pub damaged: Vec<RepositoryError>,
+}
+
+fn list(repository: &Repository, prefix: &ObjectName) -> Result<Vec<Listed>> {
+    let listed = repository.fetch().list(prefix)?;
+    if listed.len() > RECORDS_MAX {
+        let limit = RECORDS_MAX as u64;
+        let source = FormatError::Limit { what: "number of records", value: listed.len() as u64, limit };
+        return Err(RepositoryError::damaged(prefix, source));
+    }
+    Ok(listed)
+}
+
+/// Reads one declaration, and checks it against its name and both signatures.
+///
+/// # Errors
+/// What the store says; damage.
+pub fn read_declaration(repository: &Repository, name: &ObjectName) -> Result<DeclarationRecord> {
+    let damaged = |error| RepositoryError::damaged(name, error);
+    let bytes = repository.fetch().read(name, OBJECT_LEN_MAX)?;
+    let record =
+        DeclarationRecord::decode(&bytes, &repository.config.repository, &repository.master).map_err(damaged)?;
+    let parts = (record.signed.declaration.name.as_str(), record.number);
+    if layout::declaration_parts(name) == Some(parts) { Ok(record) } else { Err(damaged(FormatError::WrongId)) }
+}
+
+/// Reads one policy, and checks it against its name and its signature.
+///
+/// # Errors
+/// What the store says; damage.
+pub fn read_policy(repository: &Repository, name: &ObjectName) -> Result<PolicyRecord> {
+    let damaged = |error| RepositoryError::damaged(name, error);
+    let bytes = repository.fetch().read(name, OBJECT_LEN_MAX)?;
+    let record = PolicyRecord::decode(&bytes, &repository.config.repository, &repository.master).map_err(damaged)?;
+    if layout::policy_number(name) != Some(record.number) {
+        return Err(damaged(FormatError::WrongId));
+    }
+    if record.widened_by.is_empty() && is_wider(repository, &record.policy.pin) {
+        return Err(damaged(FormatError::Invalid { what: "a pin that is wider than the configuration's" }));
+    }
+    Ok(record)
+}
+
+/// Names of all declarations and policies, for a check.
+///
+/// # Errors
+/// What the store says.
+pub fn names(repository: &Repository) -> Result<Vec<ObjectName>> {
+    let declarations = list(repository, &layout::declarations())?;
+    let policies = list(repository, &layout::policies())?;
+    Ok(declarations.into_iter().chain(policies).map(|listed| listed.name).collect())
+}
+
+/// Reads the declaration or policy of this name.
+///
+/// # Errors
+/// What the store says; damage.
+pub fn check(repository: &Repository, name: &ObjectName) -> Result<()> {
+    if name.as_str().starts_with("policy/") {
+        read_policy(repository, name).map(drop)
+    } else {
+        read_declaration(repository, name).map(drop)
+    }
+}
+
+/// The newest declaration of each name. One that is damaged is reported beside the others: an older one of that name does
+/// not count in its place.
+///
+/// # Errors
+/// What the store says.
+pub fn declarations(repository: &Repository) -> Result<Declarations> {
+    let mut found = Declarations::default();
+    let mut names: BTreeMap<String, (u32, ObjectName)> = BTreeMap::new();
+    for listed in list(repository, &layout::declarations())? {
+        match layout::declaration_parts(&listed.name).map(|(site, number)| (site.to_owned(), number)) {
+            Some((site, number)) if names.get(&site).is_none_or(|(highest, _)| *highest < number) => {
+                names.insert(site, (number, listed.name));
+            }
+            Some(_) => {}
+            None => found.damaged.push(RepositoryError::damaged(&listed.name, FormatError::WrongId)),
+        }
+    }
+    for (site, (_, name)) in names {
+        match read_declaration(repository, &name) {
+            Ok(record) => drop(found.newest.insert(site, record)),
+            Err(error) => found.damaged.push(error),
+        }
+    }
+    Ok(found)
+}
+
+/// The newest policy, if any was ever made.
+///
+/// # Errors
+/// What the store says; damage of the newest: an older one does not count in its place.
+pub fn policy(repository: &Repository) -> Result<Option<PolicyRecord>> {
+    highest_policy(repository)?.map(|number| read_policy(repository, &layout::policy(number))).transpose()
+}
+
+fn highest_policy(repository: &Repository) -> Result<Option<u32>> {
+    let listed = list(repository, &layout::policies())?;
+    let number = |listed: &Listed| {
+        let wrong = || RepositoryError::damaged(&listed.name, FormatError::WrongId);
+        layout::policy_number(&listed.name).ok_or_else(wrong)
+    };
+    Ok(listed.iter().map(number).collect::<Result<Vec<_>>>()?.into_iter().max())
+}
+
+/// What holds for sending: the newest policy, or the pin that the repository was made with.
+///
+/// # Errors
+/// As [`policy`].
+pub fn effective_policy(repository: &Repository) -> Result<Policy> {
+    Ok(policy(repository)?.map_or_else(|| Policy::new(repository.config.pin.clone()), |record| record.policy))
+}
+
+/// Stores a declaration, unless the newest of that name says the same. Returns its number if it was stored.
+///
+/// # Errors
+/// What the store says; [`RepositoryError::Numbers`] when others always were faster.
+pub fn publish_declaration(
+    repository: &Repository,
+    signed: &SignedDeclaration,
+    identity: &Identity,
+) -> Result<Option<u32>> {
+    let site = &signed.declaration.name;
+    for _ in 0..TRIES_MAX {
+        let listed = list(repository, &layout::declarations())?;
+        let numbers = listed.iter().filter_map(|listed| layout::declaration_parts(&listed.name));
+        let last = numbers.filter(|(name, _)| name == site).map(|(_, number)| number).max();
+        let newest = last.and_then(|number| layout::declaration(site, number));
+        // One that cannot be read is replaced by this one.
+        if let Some(Ok(record)) = newest.map(|name| read_declaration(repository, &name))
+            && record.signed == *signed
+        {
+            return Ok(None);
+        }
+        let number = next(last)?;
+        let record = DeclarationRecord { number, host: identity.host_key(), signed: signed.clone() };
+        let bytes = record
+            .encode(&repository.config.repository, &repository.master, identity, repository.random())
+            .map_err(RepositoryError::encode("declaration"))?;
+        let name = layout::declaration(site, number).ok_or(RepositoryError::Numbers)?;
+        if repository.publish()?.put_new(&name, encoded(&bytes))? == Published::Created {
+            return Ok(Some(number));
+        }
+    }
+    Err(RepositoryError::Numbers)
+}
+
+fn next(last: Option<u32>) -> Result<u32> {
+    last.unwrap_or(0).checked_add(1).ok_or(RepositoryError::Numbers)
+}
+
+/// A policy to be stored.
+#[derive(Debug, Clone)]
+pub struct NewPolicy<'a> {
+    /// The policy it was made from: `None` if there was none. If another was stored since, nothing is.
+    pub after: Option<u32>,
+    /// When, by this host's clock.
+    pub made: Timestamp,
+    /// Who answers for a pin that is wider than the configuration's.
+    pub widened_by: &'a str,
+    /// What is to hold.
+    pub policy: &'a Policy,
+}
+
+/// Stores a policy. Returns its number.
+///
+/// # Errors
+/// What the store says; [`RepositoryError::Numbers`] when another host stored one meanwhile: it has to be looked at first.
+pub fn publish_policy(repository: &Repository, new: &NewPolicy<'_>, identity: &Identity) -> Result<u32> {
+    if highest_policy(repository)? != new.after {
+        return Err(RepositoryError::Numbers);
+    }
+    let record = PolicyRecord {
+        number: next(new.after)?,
+        host: identity.host_key(),
+        made: new.made,
+        widened_by: new.widened_by.to_owned(),
+        policy: new.policy.clone(),
+    };
+    let bytes = record
+        .encode(&repository.config.repository, &repository.master, identity, repository.random())
+        .map_err(RepositoryError::encode("policy"))?;
+    match repository.publish()?.put_new(&layout::policy(record.number), encoded(&bytes))? {
+        Published::Created => Ok(record.number),
+        Published::Existed => Err(RepositoryError::Numbers),
+    }
+}
+
+/// Whether a pin needs somebody to answer for it: it is wider than the one the repository was made with.
+pub fn is_wider(repository: &Repository, pin: &Pin) -> bool {
+    match (pin, &repository.config.pin) {
+        (_, Pin::Canada) => false,
+        (Pin::Canada, Pin::Provinces(_)) => true,
+        (Pin::Provinces(places), Pin::Provinces(allowed)) => !places.iter().all(|place| allowed.contains(place)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
