@@ -146,10 +146,15 @@ impl Place {
     /// Finds out how the store creates objects, and says so where that is not enough.
     fn probe(&self, run: &Run) -> Result<()> {
         let Some(sender) = &self.sender else { return Ok(()) };
-        let mode =
-            sender.probe().map_err(|error| Failure::from(error).while_trying("find out what the store can do"))?;
-        run.record().create_mode(mode);
-        if mode == CreateMode::Window {
+        let remove = self.store.remove().map(|remove| &**remove);
+        let probe = sender
+            .probe(remove)
+            .map_err(|error| Failure::from(error).while_trying("find out what the store can do"))?;
+        run.record().create_mode(probe.create);
+        for name in &probe.left {
+            run.output.info(&format!("{name} was made to find out what the store can do, and could not be removed"));
+        }
+        if probe.create == CreateMode::Window {
             run.output.warn(
                 "this store cannot create an object only if it is not there (window mode): two hosts that commit at the \
                  same moment under the same name could overwrite each other's object. Names are random, so this \
