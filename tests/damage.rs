@@ -129,6 +129,66 @@ fn cut_lengthened_and_exchanged_objects_are_noticed_and_located() {
     assert!(counts.tried > 100);
 }
 
+/// Two writers that did not see each other stored the same chunks and trees: any of the copies will do.
+#[test]
+fn what_is_stored_twice_comes_back_while_one_copy_is_whole() {
+    let source = tempfile::tempdir().unwrap();
+    tree::make(source.path(), 12, &mut Numbers(6));
+    let empty = MemoryStorage::new();
+    support::create(FaultStore::new(empty.clone(), Plan::None).access(), 1).unwrap();
+    let mut both = empty.snapshot();
+    let mut packs_of = Vec::new();
+    for seed in [20, 30] {
+        let storage = MemoryStorage::from_map(empty.snapshot());
+        let access = FaultStore::new(storage.clone(), Plan::None).access();
+        let cx = support::context(support::reopen(access, seed).unwrap(), 0);
+        support::backup(&cx, &[source.path()]).unwrap();
+        let written = storage.snapshot();
+        let is_pack = |name: &&ObjectName| name.as_str().contains("/packs/") || name.as_str().contains("/meta/");
+        packs_of.push(written.keys().filter(is_pack).cloned().collect::<Vec<_>>());
+        both.extend(written);
+    }
+    let (first, second) = (&packs_of[0], &packs_of[1]);
+    assert!(first.iter().all(|pack| !second.contains(pack)), "they did not share packs");
+    let open = |contents: Contents| {
+        let store = FaultStore::new(MemoryStorage::from_map(contents.clone()), Plan::None);
+        (support::context(support::reopen(store.access(), 9).unwrap(), 0), MemoryStorage::from_map(contents))
+    };
+    let expected = support::read_all(&open(both.clone()).0.repository).unwrap();
+    let original = support::describe_as_restored(source.path());
+    let mut tried = 0;
+    for gone in [first, second] {
+        for how in ["removed", "flipped"] {
+            let mut contents = both.clone();
+            for name in gone {
+                if how == "removed" {
+                    contents.remove(name);
+                } else {
+                    let bytes = contents.get_mut(name).unwrap();
+                    let middle = bytes.len() / 2;
+                    // In the blobs; the header, which all of them need, is left to the family above.
+                    bytes[middle.min(3000)] ^= 1;
+                }
+            }
+            let (cx, storage) = open(contents);
+            assert_eq!(support::read_all(&cx.repository).unwrap(), expected, "{how}");
+            assert!(!support::is_clean(&cx), "{how}: the damage is still told");
+            for snapshot in support::snapshots(&storage) {
+                let target = tempfile::tempdir().unwrap();
+                support::restore(&cx, &snapshot, target.path()).unwrap();
+                assert_eq!(support::describe_as_restored(target.path()), original, "{how}");
+                tried += 1;
+            }
+        }
+    }
+    println!("counts: restores from second copies: {tried}");
+    assert_eq!(tried, 8);
+    // With neither copy it has to fail, or the above shows nothing.
+    let mut neither = both;
+    first.iter().chain(second).for_each(|name| drop(neither.remove(name)));
+    assert!(support::read_all(&open(neither).0.repository).is_err());
+}
+
 /// The family must be able to turn red.
 #[test]
 fn a_reader_that_checks_nothing_would_be_noticed() {

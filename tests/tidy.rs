@@ -32,8 +32,14 @@ const FORMATS: &[documents::Format<'static>] = &[
 ];
 
 /// Documents whose paths are checked.
-const DOCUMENTS: &[&str] =
-    &["docs/architecture.md", "docs/CONTRIBUTING.md", "docs/operations.md", "docs/threat-model.md", "CHANGELOG.md"];
+const DOCUMENTS: &[&str] = &[
+    "docs/architecture.md",
+    "docs/CONTRIBUTING.md",
+    "docs/operations.md",
+    "docs/residency.md",
+    "docs/threat-model.md",
+    "CHANGELOG.md",
+];
 
 fn all() -> Vec<File> {
     let files = rust_files(&["src", "tests", "benches", "fuzz"]);

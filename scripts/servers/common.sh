@@ -61,6 +61,8 @@ launch() {
   shift 2
   ${CAIRN_SERVERS_DETACH:+setsid} "$@" >"$log" 2>&1 </dev/null 9>&- &
   pid=$!
+  # Whoever ends it knows; the shell need not say so.
+  disown "$pid"
   echo "$pid $(began "$pid" || echo ended)" >"$file"
 }
 

@@ -80,6 +80,11 @@ impl Context {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Threads for reading from the store: where a request takes long, more than there are workers.
+    pub fn readers(&self) -> usize {
+        if self.workers == 0 { 0 } else { self.workers.max(self.repository.fetch().request_cost().parallel) }
+    }
+
     /// Sends an event.
     pub fn event(&self, event: &Event<'_>) {
         self.sink.event(event);

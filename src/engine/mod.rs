@@ -16,7 +16,9 @@ pub mod backup;
 pub mod browse;
 pub mod check;
 pub mod context;
+pub mod copy;
 mod pool;
+pub mod replicate;
 pub mod restore;
 #[cfg(test)]
 mod testing;

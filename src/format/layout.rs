@@ -28,6 +28,11 @@ pub fn key_slot(id: &SlotId) -> ObjectName {
     name(format!("keys/slots/{id}"))
 }
 
+/// Prefix of wrapped dataset roots.
+pub fn dataset_roots() -> ObjectName {
+    name("keys/datasets".into())
+}
+
 /// A dataset's wrapped root.
 pub fn dataset_root(id: &DatasetId, epoch: u32) -> ObjectName {
     name(format!("keys/datasets/{id}-{epoch}"))

@@ -71,7 +71,15 @@ pub struct Index {
     blobs: Vec<BlobInfo>,
     data: Vec<DataEntry>,
     meta: Vec<MetaEntry>,
+    /// Where else a chunk or tree is: two writers at once may store the same. Rare, and only read after damage.
+    spare: Vec<(PackKind, IndexKey, Location)>,
     seen: HashSet<PackId>,
+}
+
+impl DataEntry {
+    fn location(&self) -> Location {
+        Location { blob: BlobIndex(self.blob), offsets: [self.offset, 0], lens: [self.len, 0] }
+    }
 }
 
 fn search<T>(entries: &[T], key: &IndexKey, of: impl Fn(&T) -> &IndexKey) -> Option<usize> {
@@ -117,9 +125,23 @@ impl Index {
     pub fn finish(&mut self) {
         self.seen = HashSet::new();
         self.data.sort_unstable_by(|a, b| a.key.cmp(&b.key).then(a.blob.cmp(&b.blob)));
-        self.data.dedup_by(|later, first| later.key == first.key);
+        let spare = &mut self.spare;
+        self.data.dedup_by(|later, first| {
+            let is_known = later.key == first.key;
+            if is_known {
+                spare.push((PackKind::Data, later.key, later.location()));
+            }
+            is_known
+        });
         self.meta.sort_unstable_by(|a, b| a.key.cmp(&b.key).then(a.location.blob.cmp(&b.location.blob)));
-        self.meta.dedup_by(|later, first| later.key == first.key);
+        self.meta.dedup_by(|later, first| {
+            let is_known = later.key == first.key;
+            if is_known {
+                spare.push((PackKind::Meta, later.key, later.location));
+            }
+            is_known
+        });
+        spare.sort_unstable_by(|a, b| (a.0, &a.1, a.2.blob).cmp(&(b.0, &b.1, b.2.blob)));
         self.data.shrink_to_fit();
         self.meta.shrink_to_fit();
     }
@@ -127,12 +149,15 @@ impl Index {
     /// Where a chunk or tree of this kind of pack is.
     pub fn find(&self, kind: PackKind, key: &IndexKey) -> Option<Location> {
         match kind {
-            PackKind::Data => search(&self.data, key, |e| &e.key).map(|i| {
-                let e = &self.data[i];
-                Location { blob: BlobIndex(e.blob), offsets: [e.offset, 0], lens: [e.len, 0] }
-            }),
+            PackKind::Data => search(&self.data, key, |e| &e.key).map(|i| self.data[i].location()),
             PackKind::Meta => search(&self.meta, key, |e| &e.key).map(|i| self.meta[i].location),
         }
+    }
+
+    /// Where else a chunk or tree is than [`Index::find`] says.
+    pub fn find_spare<'a>(&'a self, kind: PackKind, key: &'a IndexKey) -> impl Iterator<Item = Location> + 'a {
+        let from = self.spare.partition_point(|(k, other, _)| (*k, other) < (kind, key));
+        self.spare[from..].iter().take_while(move |(k, other, _)| *k == kind && other == key).map(|(_, _, at)| *at)
     }
 
     /// Whether it is known.

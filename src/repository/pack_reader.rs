@@ -9,7 +9,7 @@ use crate::id::{ChunkId, TreeId};
 use crate::object::ObjectName;
 use crate::repository::error::{RepositoryError, Result};
 use crate::repository::handle::Repository;
-use crate::repository::index::{BlobIndex, Index, Location, PackInfo};
+use crate::repository::index::{BlobIndex, BlobInfo, Index, Location, PackInfo};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +25,10 @@ pub struct ReadBuffers {
     decompressor: Decompressor,
     /// The plaintext of the blob read last, one part after the other.
     pub plain: [Vec<u8>; 2],
+    /// Bytes of a pack that were read ahead, …
+    ahead: Vec<u8>,
+    /// … of which pack, and from where on.
+    ahead_of: Option<(u32, u64)>,
 }
 
 impl ReadBuffers {
@@ -35,7 +39,19 @@ impl ReadBuffers {
     pub fn new() -> Result<Self> {
         let decompressor = Decompressor::new()
             .map_err(|e| RepositoryError::Encode { what: "decompressor", source: FormatError::Codec(e) })?;
-        Ok(Self { sealed: Vec::new(), decompressor, plain: [Vec::new(), Vec::new()] })
+        let plain = [Vec::new(), Vec::new()];
+        Ok(Self { sealed: Vec::new(), decompressor, plain, ahead: Vec::new(), ahead_of: None })
+    }
+
+    /// Takes a range of a pack from what was read ahead into `sealed`, if it is all there.
+    fn take_ahead(&mut self, pack: u32, offset: u64, len: usize) -> bool {
+        let Some((of, from)) = self.ahead_of else { return false };
+        let start = offset.checked_sub(from).filter(|_| of == pack).and_then(|start| usize::try_from(start).ok());
+        let range = start.and_then(|start| Some(start..start.checked_add(len)?));
+        let Some(bytes) = range.and_then(|range| self.ahead.get(range)) else { return false };
+        self.sealed.clear();
+        self.sealed.extend_from_slice(bytes);
+        true
     }
 }
 
@@ -118,12 +134,16 @@ impl PackReader {
         let mut bytes = vec![0; pack.header_len as usize];
         self.repository.fetch().read_range(&name, 0, &mut bytes)?;
         let open = open_header(&self.repository, pack.kind, &name, &bytes)?;
-        let mut headers = lock();
+        self.remember_header(number, Arc::clone(&open));
+        Ok(open)
+    }
+
+    fn remember_header(&self, number: u32, open: Arc<OpenEnvelope>) {
+        let mut headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
         if headers.len() >= HEADERS_MAX {
             headers.clear();
         }
-        headers.insert(number, Arc::clone(&open));
-        Ok(open)
+        headers.insert(number, open);
     }
 
     /// Reads a blob's plaintext into `buffers.plain`.
@@ -136,12 +156,50 @@ impl PackReader {
         let name = self.pack_name(pack);
         let mut offset = u64::from(info.offset);
         for part in 0..pack.kind.parts() {
-            buffers.sealed.resize(info.stored[part] as usize, 0);
-            self.repository.fetch().read_range(&name, offset, &mut buffers.sealed)?;
+            let len = info.stored[part] as usize;
+            if !buffers.take_ahead(info.pack, offset, len) {
+                buffers.sealed.resize(len, 0);
+                self.repository.fetch().read_range(&name, offset, &mut buffers.sealed)?;
+            }
             self.open_part(info.pack, part, info.number.into(), info.plain[part] as usize, buffers)?;
             offset += u64::from(info.stored[part]);
         }
         Ok(())
+    }
+
+    /// Reads the blobs from `first` to `last`, of one pack, with one request, and what is between them; the next calls of
+    /// [`PackReader::read_blob`] with the same buffers take them from there. If it fails, they ask for themselves, and say why.
+    pub fn read_ahead(&self, first: BlobIndex, last: BlobIndex, buffers: &mut ReadBuffers) {
+        let (from, to) = (self.index.blob(first), self.index.blob(last));
+        let pack = &self.index.packs()[from.pack as usize];
+        let is_header_known = self.headers.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&from.pack);
+        // The header comes along where it is near.
+        let gap = self.repository.fetch().request_cost().gap;
+        let start = if !is_header_known && u64::from(from.offset) <= gap { 0 } else { u64::from(from.offset) };
+        let end = u64::from(to.offset) + u64::from(to.stored[0]) + u64::from(to.stored[1]);
+        let name = self.pack_name(pack);
+        buffers.ahead_of = None;
+        buffers.ahead.resize(end.saturating_sub(start) as usize, 0);
+        if self.repository.fetch().read_range(&name, start, &mut buffers.ahead).is_err() {
+            return;
+        }
+        buffers.ahead_of = Some((from.pack, start));
+        if start == 0
+            && let Some(header) = buffers.ahead.get(..pack.header_len as usize)
+            && let Ok(open) = open_header(&self.repository, pack.kind, &name, header)
+        {
+            self.remember_header(from.pack, open);
+        }
+    }
+
+    /// Whether one request should bring both `last` and `next`, having begun with `first`.
+    pub fn reads_together(&self, first: BlobIndex, last: BlobIndex, next: BlobIndex) -> bool {
+        let cost = self.repository.fetch().request_cost();
+        let [first, last, next] = [first, last, next].map(|blob| self.index.blob(blob));
+        let end = |blob: &BlobInfo| u64::from(blob.offset) + u64::from(blob.stored[0]) + u64::from(blob.stored[1]);
+        first.pack == next.pack
+            && u64::from(next.offset).checked_sub(end(last)).is_some_and(|between| between <= cost.gap)
+            && end(next) - u64::from(first.offset) <= cost.span
     }
 
     /// Opens and expands the sealed bytes that were read last into a part of `buffers.plain`.
@@ -194,19 +252,40 @@ impl PackReader {
     /// Reads one chunk.
     ///
     /// # Errors
-    /// [`RepositoryError::MissingChunk`]; what the store says; damage.
+    /// [`RepositoryError::MissingChunk`]; what the store says; damage of every copy: the first one's.
     pub fn read_chunk(&self, id: &ChunkId, buffers: &mut ReadBuffers) -> Result<Vec<u8>> {
         let location = self.locate_chunk(id)?;
+        self.read_chunk_at(id, &location, buffers)
+            .or_else(|error| self.read_spare_chunk(id, location.blob, buffers).ok_or(error))
+    }
+
+    fn read_chunk_at(&self, id: &ChunkId, location: &Location, buffers: &mut ReadBuffers) -> Result<Vec<u8>> {
         self.read_blob(location.blob, buffers)?;
-        self.check_chunk(id, &location, &buffers.plain[0]).map(<[u8]>::to_vec)
+        self.check_chunk(id, location, &buffers.plain[0]).map(<[u8]>::to_vec)
+    }
+
+    /// Reads one chunk from another blob than `damaged`, if one has it and can be read.
+    pub fn read_spare_chunk(&self, id: &ChunkId, damaged: BlobIndex, buffers: &mut ReadBuffers) -> Option<Vec<u8>> {
+        let key = id.key();
+        let first = self.index.find(PackKind::Data, &key);
+        let copies = first.into_iter().chain(self.index.find_spare(PackKind::Data, &key));
+        copies.filter(|at| at.blob != damaged).find_map(|at| self.read_chunk_at(id, &at, buffers).ok())
     }
 
     /// Reads a tree or list.
     ///
     /// # Errors
-    /// [`RepositoryError::MissingTree`]; what the store says; damage.
+    /// [`RepositoryError::MissingTree`]; what the store says; damage of every copy: the first one's.
     pub fn read_tree(&self, id: &TreeId, buffers: &mut ReadBuffers) -> Result<Tree> {
         let location = self.locate_tree(id)?;
+        self.read_tree_at(id, &location, buffers).or_else(|error| {
+            let key = id.key();
+            let mut copies = self.index.find_spare(PackKind::Meta, &key);
+            copies.find_map(|at| self.read_tree_at(id, &at, buffers).ok()).ok_or(error)
+        })
+    }
+
+    fn read_tree_at(&self, id: &TreeId, location: &Location, buffers: &mut ReadBuffers) -> Result<Tree> {
         let lock = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = lock().get(location.blob);
         let parts = match cached {
@@ -218,11 +297,11 @@ impl PackReader {
                 parts
             }
         };
-        let (Some(references), Some(entries)) = (slice(&parts[0], &location, 0), slice(&parts[1], &location, 1)) else {
-            return Err(self.wrong_id(&location));
+        let (Some(references), Some(entries)) = (slice(&parts[0], location, 0), slice(&parts[1], location, 1)) else {
+            return Err(self.wrong_id(location));
         };
         if self.repository.keys().hasher.tree(references, entries) != *id {
-            return Err(self.wrong_id(&location));
+            return Err(self.wrong_id(location));
         }
         tree::decode(references, entries)
             .map_err(|e| RepositoryError::damaged(&self.pack_name(self.pack_of(location.blob)), e))

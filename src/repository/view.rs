@@ -10,6 +10,8 @@ use crate::object::ObjectName;
 use crate::repository::error::{RepositoryError, Result};
 use crate::repository::handle::Repository;
 use crate::repository::index::Index;
+use crate::repository::parallel;
+use crate::storage::Listed;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// A cell as stored.
@@ -64,15 +66,19 @@ impl Repository {
         let layout = self.layout();
         let listed = self.fetch().list(&layout.cells())?;
         view.forgotten = self.fetch().list(&layout.forgets())?.iter().filter_map(|o| session_of(&o.name)).collect();
-        for object in listed {
-            match self.load_cell(&object.name) {
-                Ok(stored) => {
-                    view.cells.insert(stored.cell.references.session, stored);
-                }
-                Err(error) if damage == Damage::Collect && error.is_damage() => view.damaged.push(error),
-                Err(error) => return Err(error),
+        let at_once = self.fetch().request_cost().parallel;
+        let load = |object: &Listed| self.load_cell(&object.name);
+        parallel::for_each(&listed, at_once, load, |loaded| match loaded {
+            Ok(stored) => {
+                view.cells.insert(stored.cell.references.session, stored);
+                Ok(())
             }
-        }
+            Err(error) if damage == Damage::Collect && error.is_damage() => {
+                view.damaged.push(error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        })?;
         Ok(view)
     }
 
@@ -96,16 +102,27 @@ impl Repository {
     }
 
     pub(in crate::repository) fn load_segments(&self, view: &mut View, damage: Damage) -> Result<()> {
-        let mut done: HashSet<SegmentId> = HashSet::new();
-        for stored in view.cells.values().filter(|s| s.cell.references.outcome != Outcome::Aborted) {
-            for id in stored.cell.references.segments.iter().filter(|id| done.insert(**id)) {
-                match self.load_segment(id) {
-                    Ok(packs) => packs.iter().for_each(|pack| view.index.add(pack)),
-                    Err(error) if damage == Damage::Collect && error.is_damage() => view.damaged.push(error),
-                    Err(error) => return Err(error),
+        let mut seen: HashSet<SegmentId> = HashSet::new();
+        let committed = view.cells.values().filter(|s| s.cell.references.outcome != Outcome::Aborted);
+        let named = committed.flat_map(|stored| stored.cell.references.segments.iter().copied());
+        let segments: Vec<SegmentId> = named.filter(|id| seen.insert(*id)).collect();
+        let at_once = self.fetch().request_cost().parallel;
+        parallel::for_each(
+            &segments,
+            at_once,
+            |id| self.load_segment(id),
+            |loaded| match loaded {
+                Ok(packs) => {
+                    packs.iter().for_each(|pack| view.index.add(pack));
+                    Ok(())
                 }
-            }
-        }
+                Err(error) if damage == Damage::Collect && error.is_damage() => {
+                    view.damaged.push(error);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+        )?;
         view.index.finish();
         Ok(())
     }

@@ -78,7 +78,7 @@ fn site_of(declaration: &Declaration) -> Located {
     }
 }
 
-/// The site that declares one of these hosts through https on its own port, or exactly this origin.
+/// The site that is declared at exactly this origin.
 fn declared_at<'a>(origin: &Origin, declared: &'a [Declaration]) -> Result<Option<&'a Declaration>, Refusal> {
     let mut found = newest(declared).filter(|declaration| declaration.origin == *origin);
     let (first, second) = (found.next(), found.next());

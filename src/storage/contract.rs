@@ -34,6 +34,22 @@ pub enum Published {
     Existed,
 }
 
+/// What a request costs a store beside its bytes, for those who can choose between many small ones and few large ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestCost {
+    /// Bytes between two wanted ranges that are better read along than left out by asking twice.
+    pub gap: u64,
+    /// Bytes that one request should bring, at most.
+    pub span: u64,
+    /// Requests that should be under way at once.
+    pub parallel: usize,
+}
+
+impl RequestCost {
+    /// None worth thinking of: a local store.
+    pub const NONE: Self = Self { gap: 0, span: 0, parallel: 1 };
+}
+
 /// Reading.
 pub trait Fetch: Send + Sync + fmt::Debug {
     /// The whole object; an error if it is longer than `len_max` bytes.
@@ -60,6 +76,11 @@ pub trait Fetch: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the store says. An error is never an empty or a shorter list.
     fn list(&self, prefix: &ObjectName) -> Result<Vec<Listed>>;
+
+    /// What a request costs.
+    fn request_cost(&self) -> RequestCost {
+        RequestCost::NONE
+    }
 }
 
 /// An object on its way: written, not yet visible. Dropping it discards it.

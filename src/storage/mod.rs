@@ -4,6 +4,7 @@
 //! [`Location`] says where a store is, [`connect()`] opens a local one, [`S3Storage::reach`] one at a verified endpoint,
 //! and a [`Store`] carries what its holder may do.
 
+pub mod cache;
 pub mod connect;
 pub mod contract;
 pub mod error;
@@ -12,8 +13,9 @@ pub mod location;
 pub mod memory;
 pub mod s3;
 
+pub use cache::CachedFetch;
 pub use connect::{Store, connect, create};
-pub use contract::{Fetch, Listed, Publish, Published, Remove, Stage, Staged};
+pub use contract::{Fetch, Listed, Publish, Published, Remove, RequestCost, Stage, Staged};
 pub use error::{ErrorKind, StorageError};
 pub use local::LocalStorage;
 pub use location::{Location, LocationError};

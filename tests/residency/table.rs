@@ -84,3 +84,26 @@ fn the_version_is_the_same_in_every_call() {
     assert_eq!(table::version(), table::version());
     assert_ne!(table::version().hash, [0; 32]);
 }
+
+#[test]
+fn the_documentation_lists_every_row() {
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/residency.md")).unwrap();
+    for row in table::rows() {
+        let id = row.id();
+        if row.off.is_some() {
+            assert!(document.contains(&format!("`{id}`")), "{id}");
+            continue;
+        }
+        let line =
+            document.lines().find(|line| line.starts_with(&format!("| `{id}` |"))).unwrap_or_else(|| panic!("{id}"));
+        let answers: Vec<&str> = row.answers.iter().map(|check| check.name()).collect();
+        let answers = if answers.is_empty() { "none confirmed".to_owned() } else { answers.join(", ") };
+        let place =
+            if row.province.is_empty() { row.city.to_owned() } else { format!("{}, {}", row.city, row.province) };
+        let us_parent = row.us_parent.map_or("unknown", |yes| if yes { "yes" } else { "no" });
+        let cells = [place.as_str(), row.class.name(), &answers, row.jurisdiction, us_parent, row.grade.name()];
+        let found: Vec<&str> = line.split('|').map(str::trim).skip(2).take(cells.len()).collect();
+        assert_eq!(found, cells, "{id}");
+    }
+    assert!(document.contains(table::version().compiled));
+}

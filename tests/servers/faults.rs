@@ -154,7 +154,8 @@ fn redirects_lead_careless_clients_to_the_second_server() {
     let foreign = Sink::start();
     let mut client = Client::connect(foreign.address());
     client.send(b"\x16\x03\x01\x02\x00\x01\n").unwrap();
-    client.end().unwrap();
+    foreign.wait_for_bytes(7);
+    drop(client);
     assert_eq!((foreign.bytes(), foreign.content_bytes()), (7, 0));
     println!("counts: second server: 0 content bytes from 4 careful clients, {sent} from 4 careless ones");
 }

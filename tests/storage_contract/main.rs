@@ -3,6 +3,14 @@
 
 mod broken;
 mod local;
+#[allow(unused_imports, reason = "each test uses its part")]
+#[path = "../support/proxy/mod.rs"]
+mod proxy;
+mod s3;
+mod s3_faults;
+#[allow(unused_imports, reason = "each test uses its part")]
+#[path = "../support/servers/mod.rs"]
+mod servers;
 mod suite;
 
 use cairn::storage::{LocalStorage, MemoryStorage};

@@ -7,11 +7,12 @@ mod queue;
 mod run;
 mod scan;
 mod selection;
-mod store;
+pub(in crate::engine) mod store;
 mod tally;
 mod task;
 mod walk;
 mod workers;
+pub(in crate::engine) mod writing;
 
 pub use options::{BackupOptions, BackupReport};
 pub use run::run;

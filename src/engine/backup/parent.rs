@@ -36,6 +36,15 @@ pub(super) struct Parent {
     pub(super) totals: (u64, u64),
 }
 
+impl Parent {
+    /// Whether what changed last at this time was read by the parent in its present state: nothing can have changed it
+    /// again within the same tick after it was read.
+    pub(super) fn has_settled(&self, newest_change: Timestamp) -> bool {
+        let is_coarse = newest_change.nanoseconds.is_multiple_of(1_000_000);
+        newest_change < self.started.saturating_sub(if is_coarse { RACY_COARSE } else { RACY_FINE })
+    }
+}
+
 /// The paths of a snapshot as they are recorded.
 pub(super) fn paths(options: &BackupOptions) -> Vec<Vec<u8>> {
     let mut paths: Vec<_> = options.sources.iter().map(|p| p.as_os_str().as_bytes().to_vec()).collect();
@@ -168,12 +177,10 @@ pub(super) fn compare(stat: &Stat, node: &Node, parent: &Parent, options: &Backu
     let ctime_same = stat.ctime == metadata.ctime;
     // The kernel sets the inode's change time with every change; a content time can be anything, the future included.
     let newest_change = if options.ignore_ctime { stat.mtime } else { stat.ctime };
-    let coarse = newest_change.nanoseconds.is_multiple_of(1_000_000);
-    let racy_from = parent.started.saturating_sub(if coarse { RACY_COARSE } else { RACY_FINE });
     if stat.mtime != metadata.mtime
         || !(ctime_same || options.ignore_ctime)
         || !(stat.inode == metadata.inode || options.ignore_inode)
-        || newest_change >= racy_from
+        || !parent.has_settled(newest_change)
     {
         return Reuse::Nothing;
     }

@@ -9,24 +9,20 @@ use crate::engine::backup::parent::{self, Parent};
 use crate::engine::backup::queue::SealQueue;
 use crate::engine::backup::scan::{ScanContext, Scanner};
 use crate::engine::backup::selection::Selection;
-use crate::engine::backup::store::{Coder, Store};
+use crate::engine::backup::store::Coder;
 use crate::engine::backup::tally::Tally;
 use crate::engine::backup::walk::{WalkContext, Walker};
 use crate::engine::backup::workers::{self, WorkContext};
+use crate::engine::backup::writing::{self, Author, Outcomes, Writing};
 use crate::engine::context::{Context, EngineError, Result};
 use crate::format::cell::{CellEntries, Failure, Outcome, Statistics};
-use crate::format::pack::PackKind;
 use crate::fs::Excludes;
 use crate::id::{SessionId, TreeId};
 use crate::progress::Event;
-use crate::repository::claims::Claims;
-use crate::repository::index::Index;
 use crate::repository::pack_reader::PackReader;
-use crate::repository::pack_writer::{PackSize, PackWriter};
-use crate::repository::publisher::{Published, Publisher};
-use crate::repository::session::{Commit, OpenSession};
+use crate::repository::publisher::Published;
+use crate::repository::session::OpenSession;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// One session's work.
@@ -118,46 +114,30 @@ fn workers(cx: &Context) -> usize {
 }
 
 fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes, selection: &Selection) -> Result<Pass> {
-    let repository = &cx.repository;
-    let mut session =
-        OpenSession::begin(repository, &options.identity, options.host_name.as_bytes(), &*cx.clock, options.dry_run)?;
-    let adopted_packs = session.adopted.len() as u64;
-    cx.event(&Event::SessionOpened { session: session.id.to_string(), adopted_packs });
-    let parents = parent::choose(&session.view, &options.identity.host_key(), options)?;
+    let author = Author {
+        identity: &options.identity,
+        host_name: options.host_name.as_bytes(),
+        pack_sizes: options.pack_sizes,
+        dry_run: options.dry_run,
+    };
+    let writing = Writing::begin(cx, &author)?;
+    let parents = parent::choose(&writing.session.view, &options.identity.host_key(), options)?;
     if let Some(parent) = parents.last() {
         cx.event(&Event::Total { entries: parent.totals.0, bytes: parent.totals.1 });
     }
-    let known = Arc::new(std::mem::take(&mut session.view.index));
-    let mut adopted = Index::default();
-    session.adopted.iter().for_each(|pack| adopted.add(pack));
-    adopted.finish();
-
-    let threaded = cx.workers > 0;
-    let publisher = Arc::new(Publisher::new(Arc::clone(repository), Arc::clone(&cx.sink), threaded, &session.adopted)?);
-    let writer = |kind: PackKind| {
-        let size = match (options.pack_sizes, kind) {
-            (Some([data, _]), PackKind::Data) => data,
-            (Some([_, meta]), PackKind::Meta) => meta,
-            (None, kind) => PackSize::default_for(kind),
-        };
-        let identity = Arc::clone(&options.identity);
-        PackWriter::new(Arc::clone(repository), identity, Arc::clone(&publisher), kind, session.id, size)
-    };
-    let claims = Claims::new(Arc::clone(&known), adopted);
-    let store =
-        Store::new(Arc::clone(repository), claims, writer(PackKind::Data), writer(PackKind::Meta), options.dry_run)?;
-    let reader = PackReader::new(Arc::clone(repository), known);
-    let (chunker, tally, queue) = (repository.chunker(), Tally::default(), SealQueue::new(workers(cx)));
+    let store = &writing.store;
+    let reader = PackReader::new(Arc::clone(&cx.repository), Arc::clone(&writing.known));
+    let (chunker, tally, queue) = (cx.repository.chunker(), Tally::default(), SealQueue::new(workers(cx)));
     let started = cx.clock.now();
 
-    let scan = ScanContext { chunker: &chunker, store: &store, seals: &queue, sink: &*cx.sink, stop: &cx.stop };
+    let scan = ScanContext { chunker: &chunker, store, seals: &queue, sink: &*cx.sink, stop: &cx.stop };
     let (mut root, mut cut): (Option<Arc<Dir>>, bool) = (None, false);
     let worked = workers::run(
         &queue,
         WorkContext { scan, tally: &tally },
         || Ok(Scanner::new(&chunker, Coder::new(options.compression)?)),
         |executor| {
-            let w = WalkContext { cx, options, excludes, reader: &reader, store: &store, tally: &tally };
+            let w = WalkContext { cx, options, excludes, reader: &reader, store, tally: &tally };
             let mut walker = Walker::new(w)?;
             root = Some(walker.walk(selection.clone(), &parents, executor)?);
             cut = walker.cut;
@@ -165,33 +145,17 @@ fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes, selection: &
         },
     );
     // Interrupted or not, what was sealed becomes durable, so that the next run can take it over.
-    let flushed = store.flush();
-    let published = publisher.finish();
+    let published = writing.finish();
     worked?;
-    flushed?;
     let published = published?;
     let tree = root.and_then(|dir| dir.tree()).ok_or(EngineError::Worker("left a directory open"))?;
     let (mut statistics, failures) = tally.report();
-    statistics.chunks_new = store.added.chunks_new.load(Relaxed);
-    statistics.chunks_known = store.added.chunks_known.load(Relaxed);
-    statistics.data_added_bytes = store.added.plain_bytes.load(Relaxed);
+    [statistics.chunks_new, statistics.chunks_known, statistics.data_added_bytes] = writing.added();
     statistics.data_added_packed_bytes = published.bytes;
-    Ok(Pass { session, parents, tree, started, cut, published, statistics, failures })
+    Ok(Pass { session: writing.session, parents, tree, started, cut, published, statistics, failures })
 }
 
 fn commit(cx: &Context, options: &BackupOptions, pass: &Pass, report: &BackupReport) -> Result<SessionId> {
-    let session = pass.session.id.to_string();
-    let mut names = blake3::Hasher::new();
-    for name in &pass.published.objects {
-        names.update(name.as_str().as_bytes());
-        names.update(b"\n");
-    }
-    cx.event(&Event::SnapshotPrepared {
-        session: session.clone(),
-        objects_root: *names.finalize().as_bytes(),
-        objects: pass.published.objects.len() as u64,
-        tree: *pass.tree.as_bytes(),
-    });
     let text = |list: &[String]| {
         let mut list: Vec<Vec<u8>> = list.iter().map(|item| item.as_bytes().to_vec()).collect();
         list.sort();
@@ -214,13 +178,6 @@ fn commit(cx: &Context, options: &BackupOptions, pass: &Pass, report: &BackupRep
         failures: pass.failures.clone(),
     };
     let outcome = if pass.cut { Outcome::Checkpoint } else { Outcome::Snapshot };
-    let cell = pass.session.commit(&Commit {
-        outcome,
-        tree: pass.tree,
-        parent: pass.parents.first().map(|p| p.session),
-        segments: pass.published.segments.clone(),
-        entries,
-    })?;
-    cx.event(&Event::SnapshotCommitted { session, cell, checkpoint: pass.cut });
-    Ok(pass.session.id)
+    let outcomes = Outcomes { outcome, tree: pass.tree, parent: pass.parents.first().map(|p| p.session), entries };
+    writing::commit(cx, &pass.session, &pass.published, outcomes)
 }

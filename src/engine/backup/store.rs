@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Consecutive chunks of a large file share up to this many plaintext bytes.
-pub(super) const LARGE_GROUP_LEN: usize = 1 << 20;
+pub(in crate::engine) const LARGE_GROUP_LEN: usize = 1 << 20;
 /// Small files that follow each other share up to this many plaintext bytes.
-pub(super) const SMALL_GROUP_LEN: usize = 512 << 10;
+pub(in crate::engine) const SMALL_GROUP_LEN: usize = 512 << 10;
 /// Trees share up to this many plaintext bytes.
 const META_GROUP_LEN: usize = 128 << 10;
 /// One in so many blobs of content is opened and compared again before it is stored; trees always are.
@@ -26,17 +26,17 @@ const VERIFY_ONE_IN: u64 = 16;
 
 /// New chunks that will share a blob.
 #[derive(Debug, Default)]
-pub(super) struct Group {
+pub(in crate::engine) struct Group {
     plain: Vec<u8>,
     chunks: Vec<ChunkEntry>,
 }
 
 impl Group {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::engine) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::engine) fn len(&self) -> usize {
         self.plain.len()
     }
 
@@ -51,7 +51,7 @@ impl Group {
 
 /// Compression state of one thread.
 #[derive(Debug)]
-pub(super) struct Coder {
+pub(in crate::engine) struct Coder {
     compressor: Compressor,
     decompressor: Decompressor,
     packed: Vec<u8>,
@@ -63,7 +63,7 @@ fn codec_error(error: crate::codec::CodecError) -> EngineError {
 }
 
 impl Coder {
-    pub(super) fn new(level: Level) -> Result<Self> {
+    pub(in crate::engine) fn new(level: Level) -> Result<Self> {
         Ok(Self {
             compressor: Compressor::new(level).map_err(codec_error)?,
             decompressor: Decompressor::new().map_err(codec_error)?,
@@ -93,15 +93,15 @@ struct MetaGroup {
 
 /// What was added.
 #[derive(Debug, Default)]
-pub(super) struct Added {
-    pub(super) chunks_new: AtomicU64,
-    pub(super) chunks_known: AtomicU64,
-    pub(super) plain_bytes: AtomicU64,
+pub(in crate::engine) struct Added {
+    pub(in crate::engine) chunks_new: AtomicU64,
+    pub(in crate::engine) chunks_known: AtomicU64,
+    pub(in crate::engine) plain_bytes: AtomicU64,
 }
 
 /// The sink of all content of one session.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(in crate::engine) struct Store {
     repository: Arc<Repository>,
     claims: Claims,
     data: PackWriter,
@@ -109,11 +109,11 @@ pub(super) struct Store {
     meta_group: Mutex<(MetaGroup, Coder)>,
     blobs: AtomicU64,
     dry_run: bool,
-    pub(super) added: Added,
+    pub(in crate::engine) added: Added,
 }
 
 impl Store {
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         repository: Arc<Repository>,
         claims: Claims,
         data: PackWriter,
@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// Names a chunk, and puts it into `group` if nobody has stored it.
-    pub(super) fn add_chunk(&self, bytes: &[u8], group: &mut Group) -> ChunkId {
+    pub(in crate::engine) fn add_chunk(&self, bytes: &[u8], group: &mut Group) -> ChunkId {
         let id = self.repository.keys().hasher.chunk(bytes);
         if self.claims.claim(PackKind::Data, id.key()) {
             group.push(&id, bytes);
@@ -140,7 +140,7 @@ impl Store {
     }
 
     /// Compresses, seals and packs a group; it is empty afterwards and keeps its buffer.
-    pub(super) fn seal(&self, group: &mut Group, coder: &mut Coder) -> Result<()> {
+    pub(in crate::engine) fn seal(&self, group: &mut Group, coder: &mut Coder) -> Result<()> {
         if group.is_empty() {
             return Ok(());
         }
@@ -155,7 +155,7 @@ impl Store {
     }
 
     /// Names a tree or list, and stores it if nobody has.
-    pub(super) fn add_tree(&self, encoded: &EncodedTree) -> Result<TreeId> {
+    pub(in crate::engine) fn add_tree(&self, encoded: &EncodedTree) -> Result<TreeId> {
         let id = self.repository.keys().hasher.tree(&encoded.references, &encoded.entries);
         if !self.claims.claim(PackKind::Meta, id.key()) {
             return Ok(id);
@@ -191,7 +191,7 @@ impl Store {
     }
 
     /// Seals what is grouped and closes the open packs. No other thread may be adding.
-    pub(super) fn flush(&self) -> Result<()> {
+    pub(in crate::engine) fn flush(&self) -> Result<()> {
         let mut guard = self.meta_group.lock().unwrap_or_else(PoisonError::into_inner);
         let (group, coder) = &mut *guard;
         self.seal_meta(group, coder)?;

@@ -216,9 +216,11 @@ impl<'a> Walker<'a> {
         let Some(entries) = entries else { return Ok(None) };
         self.guard_empty(&source, &selection, entries.is_empty() && !foreign, &parents, up.as_ref())?;
         let metadata = stat.map(|stat| {
-            // Attributes cannot change without the inode's change time.
-            let before =
-                known.as_ref().filter(|node: &&Node| node.metadata.ctime == stat.ctime && !self.w.options.force);
+            // Attributes cannot change without the inode's change time, unless within one tick of it.
+            let has_settled = parents.first().is_some_and(|first| first.parent.has_settled(stat.ctime));
+            let before = known
+                .as_ref()
+                .filter(|node: &&Node| node.metadata.ctime == stat.ctime && has_settled && !self.w.options.force);
             let xattrs = match before {
                 Some(node) => node.metadata.xattrs.clone(),
                 None => self.w.tally.keep(|| source.path().to_vec(), source.xattrs(), &*self.w.cx.sink),

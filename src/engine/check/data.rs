@@ -20,8 +20,10 @@ use crate::storage::{Listed, StorageError};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Bytes read at a time.
-const PIECE_LEN: usize = 1 << 20;
+/// Bytes read at a time, …
+const PIECE_LEN: u64 = 1 << 20;
+/// … and where each request takes long.
+const PIECE_LEN_MAX: u64 = 8 << 20;
 
 enum Job {
     Pack(Box<PackEntry>),
@@ -66,7 +68,7 @@ pub(super) fn check(
         Job::Pack(entry) => Pack::new(cx, findings, &totals, &entry).check(buffers),
         Job::Unreferenced(object) => check_unreferenced(cx, findings, &object, buffers),
     };
-    pool::run(cx.workers, buffers, work, |pool| {
+    pool::run(cx.readers(), buffers, work, |pool| {
         let mut done: HashSet<PackId> = HashSet::new();
         for id in cells.segments() {
             // Segments that cannot be read are reported already; without them there is nothing to compare with.
@@ -134,10 +136,11 @@ impl<'a> Stream<'a> {
     }
 
     fn fill(&mut self, piece: &mut Vec<u8>) -> std::result::Result<(), StorageError> {
+        let piece_len = self.cx.repository.fetch().request_cost().span.clamp(PIECE_LEN, PIECE_LEN_MAX);
         // A piece never goes across the beginning of the signature, so that the hash before it can be told.
         let signature = self.size.saturating_sub(SIGNATURE_LEN as u64);
         let end = if self.at < signature { signature } else { self.size };
-        let len = (end - self.at).min(PIECE_LEN as u64) as usize;
+        let len = (end - self.at).min(piece_len) as usize;
         if len == 0 {
             let detail = "it ends too early";
             return Err(StorageError::new("read", self.name, crate::storage::ErrorKind::Truncated, detail));

@@ -64,7 +64,7 @@ impl FileTask {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn path(&self) -> Vec<u8> {
+    pub(super) fn path(&self) -> Vec<u8> {
         self.dir.path_of(&self.name)
     }
 

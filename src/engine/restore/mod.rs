@@ -111,7 +111,7 @@ fn restore(
     };
     let work = Work { place, retries: Mutex::default() };
     let walked = pool::run(
-        cx.workers,
+        cx.readers(),
         || Ok(ReadBuffers::new()?),
         |buffers: &mut ReadBuffers, job: Job| work.run(buffers, job),
         |pool| {

@@ -71,13 +71,20 @@ pub(super) fn order(extents: Vec<Extent>, files: usize, open_max: usize) -> Vec<
     ordered
 }
 
-/// Runs of extents in one blob: each is one job, and reads the blob once.
-pub(super) fn jobs(extents: &[Extent]) -> impl Iterator<Item = Range<usize>> {
+/// Runs of extents that are one job: those in one blob, and in the blobs after it that one request should bring, as
+/// `together` says of the first blob, the last one so far and the next.
+pub(super) fn jobs(extents: &[Extent], together: impl Fn(u32, u32, u32) -> bool) -> impl Iterator<Item = Range<usize>> {
+    let mut blobs = extents.chunk_by(|a, b| a.blob == b.blob).map(|run| (run[0].blob, run.len())).peekable();
     let mut start = 0;
-    extents.chunk_by(|a, b| a.blob == b.blob).map(move |run| {
-        let range = start..start + run.len();
+    std::iter::from_fn(move || {
+        let (first, mut len) = blobs.next()?;
+        let mut last = first;
+        while let Some((next, more)) = blobs.next_if(|(next, _)| together(first, last, *next)) {
+            (last, len) = (next, len + more);
+        }
+        let range = start..start + len;
         start = range.end;
-        range
+        Some(range)
     })
 }
 
@@ -108,10 +115,13 @@ mod tests {
     fn blobs_are_read_in_order_and_once_when_few_files_are_open() {
         let extents = vec![extent(3, 0, 0), extent(1, 5, 0), extent(1, 0, 1), extent(2, 0, 2), extent(1, 5, 2)];
         let ordered = order(extents, 3, 8);
-        let blobs: Vec<_> = jobs(&ordered).map(|range| ordered[range.start].blob).collect();
+        let apart = |_, _, _| false;
+        let blobs: Vec<_> = jobs(&ordered, apart).map(|range| ordered[range.start].blob).collect();
         assert_eq!(blobs, [1, 2, 3]);
-        assert_eq!(jobs(&ordered).map(|range| range.len()).sum::<usize>(), 5);
-        assert!(jobs(&[]).next().is_none());
+        assert_eq!(jobs(&ordered, apart).map(|range| range.len()).sum::<usize>(), 5);
+        assert!(jobs(&[], apart).next().is_none());
+        let pairs = |first, last, next| last == first && next == first + 1;
+        assert_eq!(jobs(&ordered, pairs).collect::<Vec<_>>(), [0..4, 4..5]);
     }
 
     #[test]

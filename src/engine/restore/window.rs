@@ -22,6 +22,7 @@ use crate::format::node::{Body, Content, Metadata, Node};
 use crate::format::tree::Tree;
 use crate::id::{ChunkId, TreeId};
 use crate::repository::RepositoryError;
+use crate::repository::index::BlobIndex;
 use crate::repository::pack_reader::ReadBuffers;
 use std::sync::Arc;
 
@@ -87,7 +88,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
             work,
             pool,
             limits,
-            workers: work.place.cx.workers.max(1),
+            workers: work.place.cx.readers().max(1),
             all_sparse,
             lists: ReadBuffers::new()?,
             files: Vec::new(),
@@ -253,11 +254,13 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
         // Each worker may be at another place of the order, so each has its part of the files that may be open.
         let extents = plan::order(extents, files.len(), self.limits.open_files / self.workers);
         let batch = Arc::new(Batch { files, extents });
-        for range in plan::jobs(&batch.extents) {
+        let reader = self.work.place.reader;
+        let together = |first, last, next| reader.reads_together(BlobIndex(first), BlobIndex(last), BlobIndex(next));
+        for range in plan::jobs(&batch.extents, together) {
             if self.work.place.cx.is_stopped() {
                 break;
             }
-            self.pool.submit(Job::Blob(Arc::clone(&batch), range));
+            self.pool.submit(Job::Blobs(Arc::clone(&batch), range));
         }
         self.pool.wait_idle();
     }

@@ -9,9 +9,11 @@ use crate::engine::restore::plan::Extent;
 use crate::engine::restore::tally::Why;
 use crate::format::node::{Content, Metadata, Node};
 use crate::fs::{FsError, Warning};
+use crate::id::ChunkId;
 use crate::progress::Event;
 use crate::repository::index::{BlobIndex, Location};
 use crate::repository::pack_reader::ReadBuffers;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,8 +37,8 @@ pub(super) struct Item {
 /// What is to be done.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// A run of extents in one blob.
-    Blob(Arc<Batch>, Range<usize>),
+    /// A run of extents in one blob, or in several of one pack that are read together.
+    Blobs(Arc<Batch>, Range<usize>),
     /// Files whose whole content is here.
     Small(Vec<(Arc<FileTask>, Vec<u8>)>),
     /// Symbolic links, pipes, devices.
@@ -75,7 +77,7 @@ impl Work<'_> {
             return;
         }
         match job {
-            Job::Blob(batch, range) => self.blob(&batch.files, &batch.extents[range], buffers),
+            Job::Blobs(batch, range) => self.blobs(&batch.files, &batch.extents[range], buffers),
             Job::Small(files) => {
                 for (file, bytes) in files {
                     if !bytes.is_empty() {
@@ -97,31 +99,51 @@ impl Work<'_> {
         }
     }
 
+    fn blobs(&self, files: &[Arc<FileTask>], extents: &[Extent], buffers: &mut ReadBuffers) {
+        let needed = || extents.iter().filter(|extent| !files[extent.file as usize].is_over());
+        if let (Some(first), Some(last)) = (needed().next(), needed().last())
+            && first.blob != last.blob
+        {
+            self.place.reader.read_ahead(BlobIndex(first.blob), BlobIndex(last.blob), buffers);
+        }
+        extents.chunk_by(|a, b| a.blob == b.blob).for_each(|run| self.blob(files, run, buffers));
+    }
+
     fn blob(&self, files: &[Arc<FileTask>], extents: &[Extent], buffers: &mut ReadBuffers) {
         let file = |extent: &Extent| &files[extent.file as usize];
         let Some(first) = extents.first() else { return };
         let blob = BlobIndex(first.blob);
-        if extents.iter().any(|extent| !file(extent).is_over())
-            && let Err(error) = self.place.reader.read_blob(blob, buffers)
-        {
-            let why = Why::from(&error);
-            extents.iter().for_each(|extent| file(extent).fail(&self.place, &why));
-        }
+        let is_needed = extents.iter().any(|extent| !file(extent).is_over());
+        let read = if is_needed { self.place.reader.read_blob(blob, buffers) } else { Ok(()) };
+        let read = read.map_err(|error| Why::from(&error));
         // Extents of one chunk stand together: it is hashed once.
         for run in extents.chunk_by(|a, b| (a.offset, a.len, a.id) == (b.offset, b.len, b.id)) {
             let chunk = run.iter().any(|extent| !file(extent).is_over()).then(|| {
                 let location = Location { blob, offsets: [run[0].offset, 0], lens: [run[0].len, 0] };
-                self.place.reader.check_chunk(&run[0].id, &location, &buffers.plain[0])
+                let checked = read.clone().and_then(|()| {
+                    let checked = self.place.reader.check_chunk(&run[0].id, &location, &buffers.plain[0]);
+                    checked.map(Cow::Borrowed).map_err(|error| Why::from(&error))
+                });
+                checked.or_else(|why| self.spare(blob, &run[0].id, &why, file(&run[0])).map(Cow::Owned).ok_or(why))
             });
             for extent in run {
                 match &chunk {
                     Some(Ok(bytes)) => file(extent).write(&self.place, extent.at, bytes),
-                    Some(Err(error)) => file(extent).fail(&self.place, &error.into()),
+                    Some(Err(why)) => file(extent).fail(&self.place, why),
                     None => {}
                 }
                 file(extent).settle(&self.place);
             }
         }
+    }
+
+    /// The chunk from another place, when it cannot be had from `blob`.
+    fn spare(&self, blob: BlobIndex, id: &ChunkId, why: &Why, file: &FileTask) -> Option<Vec<u8>> {
+        // Of its own: the buffers at hand may hold the blob that others of its chunks are good in.
+        let bytes = self.place.reader.read_spare_chunk(id, blob, &mut ReadBuffers::new().ok()?)?;
+        let message = format!("restored from a second copy, as the first cannot be used: {}", why.message);
+        self.place.cx.event(&Event::Warning { path: &file.path(), message: &message });
+        Some(bytes)
     }
 
     fn other(&self, item: &Item) {

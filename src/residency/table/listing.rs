@@ -39,9 +39,9 @@ pub fn version() -> TableVersion {
 }
 
 /// Every fact with its length before it, so that no two tables have one rendering.
-fn hash<'a>(
+fn hash<'a, 'b>(
     rows: impl Iterator<Item = &'a Row>,
-    refused: impl Iterator<Item = &'a RefusedHosts>,
+    refused: impl Iterator<Item = &'b RefusedHosts>,
     domains: &[&str],
 ) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();

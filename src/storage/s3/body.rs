@@ -159,21 +159,16 @@ impl Body for Outgoing {
         if !wait.is_zero() {
             this.pause = Some(Box::pin(sleep(wait)));
         }
-        if this.piece.is_empty() && Body::is_end_stream(&this.inner) {
-            this.progress.is_sent.store(true, Ordering::Relaxed);
-        }
-        let sent = this.length.exact().map(|left| left.saturating_sub(piece.len() as u64));
-        if let Some(left) = sent {
+        if let Some(left) = this.length.exact() {
+            let left = left.saturating_sub(piece.len() as u64);
             this.length = SizeHint::with_exact(left);
-            if left == 0 {
-                this.progress.is_sent.store(true, Ordering::Relaxed);
-            }
+            this.progress.is_sent.store(left == 0, Ordering::Relaxed);
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.length.clone()
+        self.length
     }
 
     fn is_end_stream(&self) -> bool {

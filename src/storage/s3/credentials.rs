@@ -101,7 +101,7 @@ pub(super) async fn load(
 ) -> Attempt<SharedCredentialsProvider> {
     let profile = match source {
         CredentialSource::Key(key) => {
-            let keys = Credentials::from_keys(&key.id, &key.secret, key.token.clone());
+            let keys = Credentials::new(&key.id, &key.secret, key.token.clone(), None, "settings");
             return Ok(SharedCredentialsProvider::new(keys));
         }
         CredentialSource::Chain { profile } => profile,

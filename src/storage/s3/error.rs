@@ -24,7 +24,7 @@ const MESSAGE_MAX: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The guard stopped it.
-    Guard(GuardStop),
+    Guard(Box<GuardStop>),
     /// The gate refused: why, and whether it may be otherwise later.
     Verdict(RefusalKind),
     /// There are no credentials.
@@ -105,7 +105,7 @@ impl Failure {
 
     fn unanswered<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> Self {
         if let Some(stop) = find::<GuardStop>(error) {
-            return Self::new(Cause::Guard(stop.clone()), stop.to_string());
+            return Self::new(Cause::Guard(Box::new(stop.clone())), stop.to_string());
         }
         if let Some(error) = find::<CredentialsError>(error) {
             return Self::credentials(error);
@@ -172,8 +172,10 @@ impl Failure {
     /// What the caller is to decide by.
     pub(super) fn kind(&self) -> ErrorKind {
         match &self.cause {
-            Cause::Guard(GuardStop::Redirect { .. } | GuardStop::BadPart(_)) => ErrorKind::Other,
-            Cause::Guard(_) => ErrorKind::Refused,
+            Cause::Guard(stop) => match **stop {
+                GuardStop::Redirect { .. } | GuardStop::BadPart(_) => ErrorKind::Other,
+                _ => ErrorKind::Refused,
+            },
             Cause::Verdict(RefusalKind::NotNow) => ErrorKind::NotNow,
             Cause::Verdict(_) => ErrorKind::Refused,
             Cause::Credentials => ErrorKind::Denied,
@@ -215,7 +217,7 @@ fn shortened(text: &str) -> String {
 
 /// The errors below `error`, itself first. An `io::Error` hides what it was made from, so it is looked into.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| match error.downcast_ref::<std::io::Error>() {
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<std::io::Error>() {
         Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
         None => error.source(),
     })
@@ -257,7 +259,7 @@ mod tests {
             (Failure::new(Cause::Tls, "x"), ErrorKind::Other),
             (Failure::new(Cause::Verdict(RefusalKind::NotNow), "x"), ErrorKind::NotNow),
             (Failure::new(Cause::Verdict(RefusalKind::Check), "x"), ErrorKind::Refused),
-            (Failure::new(Cause::Guard(GuardStop::Unsigned), "x"), ErrorKind::Refused),
+            (Failure::new(Cause::Guard(Box::new(GuardStop::Unsigned)), "x"), ErrorKind::Refused),
         ] {
             assert_eq!(failure.kind(), kind, "{failure:?}");
         }
@@ -266,7 +268,7 @@ mod tests {
     #[test]
     fn a_redirect_is_a_refusal_to_publish_and_an_error_of_a_read() {
         let stop = GuardStop::Redirect { status: 307, location: Some("https://b.example/".into()), region: None };
-        let failure = Failure::new(Cause::Guard(stop.clone()), stop.to_string());
+        let failure = Failure::new(Cause::Guard(Box::new(stop.clone())), stop.to_string());
         assert_eq!(failure.clone().into_error("read", "d/x").kind, ErrorKind::Other);
         let error = failure.into_error("publish", "d/x");
         assert_eq!(error.kind, ErrorKind::Refused);

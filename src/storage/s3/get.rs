@@ -114,7 +114,12 @@ impl Connection {
         let request = self.client.get_object().bucket(self.bucket.as_str()).key(self.key(name));
         let range = part.map(|part| format!("bytes={}-{}", part.start, part.end - 1));
         let request = request.set_range(range).set_expected_bucket_owner(self.owner());
-        request.send().await.map_err(|error| Failure::of(&error))
+        let answer = request.send().await.map_err(|error| Failure::of(&error))?;
+        // Every S3 store sends one. What has none is no object: an error with the status of a success, or a proxy's page.
+        if answer.e_tag().is_none() {
+            return Err(Failure::garbage("the answer is no object's: it has no ETag"));
+        }
+        Ok(answer)
     }
 
     /// Length of an object in bytes.
@@ -169,7 +174,7 @@ async fn next(body: &mut ByteStream) -> Attempt<Option<Bytes>> {
 }
 
 fn cut_off(error: &(dyn Error + 'static)) -> Failure {
-    let chain = std::iter::successors(Some(error), |error| error.source());
+    let chain = std::iter::successors(Some(error), |&error| error.source());
     let last = chain.last().unwrap_or(error);
     let cause = if last.is::<Stalled>() { Cause::Timeout } else { Cause::Garbage };
     Failure::new(cause, format!("the answer was cut off: {last}"))

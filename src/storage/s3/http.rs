@@ -5,6 +5,7 @@ use crate::storage::s3::guard::{Answered, Asked, Guard};
 use crate::storage::s3::limit::Limiter;
 use crate::storage::s3::options::Timeouts;
 use crate::storage::s3::traffic::TrafficLog;
+use crate::storage::s3::xml;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -12,6 +13,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
+use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::config_bag::ConfigBag;
@@ -84,6 +86,8 @@ impl HttpConnector for GuardedConnector {
             Err(stop) => return HttpConnectorFuture::ready(Err(ConnectorError::user(stop.into()))),
         };
         let (has_range, question) = (asked.has_range, wire.guard.question(asked.uri));
+        // S3 may begin to answer a change with 200 before it knows whether it succeeds.
+        let may_fail_late = ["PUT", "POST", "DELETE"].contains(&asked.method);
         let meter = wire.traffic.request(authority(asked.uri));
         let progress = Arc::new(Progress::new(length.unwrap_or(0)));
         if asked.has_body {
@@ -111,8 +115,13 @@ impl HttpConnector for GuardedConnector {
             let body = std::mem::replace(answer.body_mut(), SdkBody::taken());
             let body = Incoming::new(body, length, meter, wire.download.clone(), wire.epoch, &wire.timeouts);
             let mut body = SdkBody::from_body_1_x(body);
-            if status >= 300 || question.is_some() {
+            if status >= 300 || question.is_some() || may_fail_late {
                 let bytes = collect(body).await?;
+                if status < 300 && may_fail_late && xml::root(&bytes) == Some("Error") {
+                    let failed =
+                        StatusCode::try_from(500).map_err(|error| ConnectorError::other(error.into(), None))?;
+                    *answer.status_mut() = failed;
+                }
                 if status >= 300 {
                     wire.guard.check_error(subject, status, &bytes);
                 }

@@ -226,10 +226,13 @@ async fn region_of(connection: &Connection, bucket: &str) -> Observed<String> {
 }
 
 fn region_by_failure(failure: Failure) -> Observed<String> {
-    let told = match &failure.cause {
-        Cause::Guard(GuardStop::Redirect { region, .. }) => region.clone(),
-        _ => failure.region.clone(),
+    let (stop, mut told) = match &failure.cause {
+        Cause::Guard(stop) => (Some(&**stop), None),
+        _ => (None, failure.region.clone()),
     };
+    if let Some(GuardStop::Redirect { region, .. }) = stop {
+        told.clone_from(region);
+    }
     match (told.filter(|region| !region.is_empty()), &failure.cause) {
         (Some(region), _) => Observed::Stated(region),
         (None, Cause::Status(401 | 403)) => Observed::Denied("s3:ListBucket".to_owned()),
@@ -237,7 +240,9 @@ fn region_by_failure(failure: Failure) -> Observed<String> {
         (None, Cause::Status(status)) if (400..500).contains(status) && *status != 429 => {
             Observed::NotOffered(failure.text)
         }
-        (None, Cause::Status(501) | Cause::Guard(GuardStop::ForeignHost { .. })) => Observed::NotOffered(failure.text),
+        (None, Cause::Status(501)) => Observed::NotOffered(failure.text),
+        // It would have to be asked at another host.
+        (None, _) if matches!(stop, Some(GuardStop::ForeignHost { .. })) => Observed::NotOffered(failure.text),
         (None, _) => Observed::Failed(failure.text),
     }
 }
@@ -309,4 +314,118 @@ fn rule_words(rule: &LifecycleRule) -> Vec<String> {
         words.push(format!("rule {id}: moves old versions to {class} {}", when(transition.noncurrent_days())));
     }
     words
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use aws_sdk_s3::types::{LifecycleExpiration, NoncurrentVersionExpiration, Transition, TransitionStorageClass};
+
+    fn status(status: u16, code: &str) -> Failure {
+        Failure { code: Some(code.to_owned()), ..Failure::new(Cause::Status(status), format!("{status} {code}")) }
+    }
+
+    fn kind<T>(observed: &Observed<T>) -> &'static str {
+        match observed {
+            Observed::Stated(_) => "stated",
+            Observed::NotOffered(_) => "not offered",
+            Observed::Denied(_) => "denied",
+            Observed::Failed(_) => "failed",
+            Observed::NotAsked => "not asked",
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_stated_only_by_its_own_code() {
+        for (failure, expected) in [
+            (status(404, "ReplicationConfigurationNotFoundError"), "stated"),
+            (status(404, "NoSuchLifecycleConfiguration"), "not offered"),
+            (status(404, "NoSuchBucket"), "failed"),
+            (status(404, ""), "not offered"),
+            (status(403, "AccessDenied"), "denied"),
+            (status(401, ""), "denied"),
+            (status(501, "NotImplemented"), "not offered"),
+            (status(405, "MethodNotAllowed"), "not offered"),
+            (status(400, "InvalidRequest"), "not offered"),
+            (status(500, "InternalError"), "failed"),
+            (status(503, "SlowDown"), "failed"),
+            (status(429, ""), "failed"),
+            (Failure::new(Cause::Timeout, ""), "failed"),
+            (Failure::new(Cause::Connection, ""), "failed"),
+        ] {
+            let answer: Answer<()> = without(&REPLICATION, &failure);
+            assert_eq!(kind(&answer), expected, "{}", failure.text);
+            if let Observed::Denied(permission) = answer {
+                assert_eq!(permission, "s3:GetReplicationConfiguration");
+            }
+        }
+    }
+
+    #[test]
+    fn answers_that_say_nothing_are_named() {
+        assert_eq!(unreadable(b""), "the store answered 200 with nothing in it");
+        assert_eq!(unreadable(b" \r\n"), "the store answered 200 with nothing in it");
+        assert!(unreadable(b"<ListBucketResult/>").contains("ListBucketResult"));
+        assert!(unreadable(b"{}").contains("unreadable"));
+    }
+
+    #[test]
+    fn locations_are_read_as_they_come() {
+        for (body, expected) in [
+            ("<LocationConstraint xmlns='x'>ca-central-1</LocationConstraint>", Some("ca-central-1")),
+            ("<LocationConstraint>\n ca-west-1\n</LocationConstraint>\n", Some("ca-west-1")),
+            ("<LocationConstraint xmlns='x'></LocationConstraint>", Some("")),
+            ("<LocationConstraint><LocationConstraint>EU</LocationConstraint></LocationConstraint>", Some("EU")),
+            ("<LocationConstraint xmlns='x'/>", None),
+        ] {
+            assert_eq!(location_text(body.as_bytes()).as_deref(), expected, "{body}");
+        }
+        assert_eq!(location_text(b"\xff"), None);
+    }
+
+    #[test]
+    fn the_region_of_a_refused_bucket_is_still_stated() {
+        let away = GuardStop::Redirect { status: 301, location: None, region: Some("us-east-1".into()) };
+        let failure = Failure::new(Cause::Guard(Box::new(away)), "301");
+        assert_eq!(region_by_failure(failure), Observed::Stated("us-east-1".into()));
+        let denied = Failure { region: Some("ca-west-1".into()), ..status(403, "") };
+        assert_eq!(region_by_failure(denied), Observed::Stated("ca-west-1".into()));
+        for (failure, expected) in [
+            (status(403, ""), "denied"),
+            (status(404, ""), "not offered"),
+            (status(400, ""), "not offered"),
+            (status(501, ""), "not offered"),
+            (status(500, ""), "failed"),
+            (Failure::new(Cause::Timeout, ""), "failed"),
+        ] {
+            assert_eq!(kind(&region_by_failure(failure.clone())), expected, "{}", failure.text);
+        }
+    }
+
+    #[test]
+    fn rules_are_put_into_words() {
+        let rule = |id: &str, status| LifecycleRule::builder().id(id).status(status);
+        let moves = Transition::builder().days(30).storage_class(TransitionStorageClass::Glacier).build();
+        let deletes = LifecycleExpiration::builder().days(90).build();
+        let old = NoncurrentVersionExpiration::builder().noncurrent_days(5).build();
+        let rules = [
+            rule("a", ExpirationStatus::Enabled).transitions(moves).noncurrent_version_expiration(old).build().unwrap(),
+            rule("off", ExpirationStatus::Disabled).expiration(deletes.clone()).build().unwrap(),
+        ];
+        let answer = |rules: &[LifecycleRule]| {
+            let output = GetBucketLifecycleConfigurationOutput::builder().set_rules(Some(rules.to_vec())).build();
+            lifecycle_words(Observed::Stated((Some(output), None)))
+        };
+        let expected = ["rule a: moves objects to GLACIER after 30 days", "rule a: deletes old versions after 5 days"];
+        assert_eq!(answer(&rules), (Observed::Stated(expected.map(str::to_owned).to_vec()), Some(false)));
+        let current = rule("b", ExpirationStatus::Enabled).expiration(deletes).build().unwrap();
+        let (words, expires) = answer(&[current]);
+        assert_eq!(
+            (words, expires),
+            (Observed::Stated(vec!["rule b: deletes objects after 90 days".into()]), Some(true))
+        );
+        assert_eq!(lifecycle_words(Observed::Stated((None, None))), (Observed::Stated(Vec::new()), Some(false)));
+        assert_eq!(lifecycle_words(Observed::Denied("x".into())), (Observed::Denied("x".into()), None));
+    }
 }

@@ -65,7 +65,7 @@ fn longest_pause(next: u32) -> Duration {
 fn pause(next: u32, asked: Option<Duration>, random: u64) -> Duration {
     let longest = longest_pause(next);
     let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);
-    let jittered = Duration::from_nanos((u128::from(nanos) * u128::from(random) >> 64) as u64);
+    let jittered = Duration::from_nanos(((u128::from(nanos) * u128::from(random)) >> 64) as u64);
     jittered.max(asked.unwrap_or_default().min(ASKED_MAX))
 }
 
@@ -183,7 +183,7 @@ mod tests {
             (Failure::new(Cause::Tls, ""), Decision::GiveUp),
             (Failure::new(Cause::Credentials, ""), Decision::GiveUp),
             (Failure::new(Cause::Own(ErrorKind::TooLarge), ""), Decision::GiveUp),
-            (Failure::new(Cause::Guard(GuardStop::Unsigned), ""), Decision::GiveUp),
+            (Failure::new(Cause::Guard(Box::new(GuardStop::Unsigned)), ""), Decision::GiveUp),
         ] {
             assert_eq!(decide(&failure), decision, "{failure:?}");
         }

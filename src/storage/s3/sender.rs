@@ -129,7 +129,16 @@ impl Shared {
 
     async fn upload(self: Arc<Self>, name: ObjectName, body: Body) -> Result<Published> {
         let created = self.connection.create(&name, &body, self.clock.now(), &self.flow, || self.may_go()).await;
-        created.map_err(|failure| failure.into_error("publish", name.to_string()))
+        created.map_err(|failure| {
+            match self.connection.guard.stopped() {
+                // Whatever the store called it: it was the answer that ended sending.
+                Some(why) if failure.kind() != ErrorKind::Refused => {
+                    Failure::new(Cause::Verdict(RefusalKind::Check), format!("sending was stopped: {why}"))
+                }
+                _ => failure,
+            }
+            .into_error("publish", name.to_string())
+        })
     }
 
     /// Uploads all at once, as many as the flow lets.

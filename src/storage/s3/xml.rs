@@ -30,7 +30,7 @@ pub(super) fn first<'a>(body: &'a [u8], element: &str) -> Option<&'a str> {
     loop {
         rest = rest.split_once('<')?.1;
         let Some(after) = rest.strip_prefix(element) else { continue };
-        let Some(inside) = after.find('>') else { return None };
+        let inside = after.find('>')?;
         let head = &after[..inside];
         if !(head.is_empty() || head.starts_with(char::is_whitespace)) || head.ends_with('/') {
             continue;

@@ -7,6 +7,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A request that reached the server, with its body as far as it came.
 #[derive(Debug, Clone)]
@@ -68,6 +69,20 @@ impl Sink {
     /// All bytes that arrived, whatever they were.
     pub fn bytes(&self) -> u64 {
         self.counters.bytes.load(SeqCst)
+    }
+
+    /// Waits until so many bytes have arrived.
+    ///
+    /// # Panics
+    /// After two minutes.
+    pub fn wait_for_bytes(&self, bytes: u64) {
+        for _ in 0..12_000 {
+            if self.bytes() >= bytes {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{bytes} bytes were waited for, {} came", self.bytes());
     }
 
     /// Bytes of request bodies.

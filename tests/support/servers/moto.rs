@@ -97,8 +97,9 @@ impl Moto {
                     iam.put_user_policy(UserName='backup', PolicyName='backup', PolicyDocument=a[0])\n\
                     key = iam.create_access_key(UserName='backup')['AccessKey']\n\
                     print(key['AccessKeyId'], key['SecretAccessKey'])\n\
-                    import urllib.request\n\
-                    urllib.request.urlopen(urllib.request.Request(endpoint + '/moto-api/reset-auth', data=b'0'))";
+                    from urllib.request import Request, urlopen\n\
+                    plain = {'Content-Type': 'text/plain'}\n\
+                    urlopen(Request(endpoint + '/moto-api/reset-auth', data=b'0', headers=plain))";
         let out = self.boto3(self.region(), code, &[policy]);
         let (key_id, secret_key) = out.split_once(' ').expect("two words");
         Credentials { key_id: key_id.to_owned(), secret_key: secret_key.to_owned() }

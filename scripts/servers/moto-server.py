@@ -1,4 +1,4 @@
-"""Runs moto's server on loopback with one bucket: moto.py ENV_FILE PORT REGION BUCKET (port 0: a free one).
+"""Runs moto's server on loopback with one bucket: moto-server.py ENV_FILE PORT REGION BUCKET (port 0: a free one).
 
 Writes ENV_FILE, whole or not at all, once it answers and the bucket is there; then serves until it is ended.
 """
