@@ -18,7 +18,19 @@ os.environ.update(
 )
 
 import boto3  # noqa: E402
+from moto.s3.responses import S3Response  # noqa: E402
 from moto.server import ThreadedMotoServer  # noqa: E402
+
+# moto looks whether an object is there, and then makes it. AWS does both at once, and that is what is tested against.
+put_object, one_at_a_time = S3Response.put_object, threading.Lock()
+
+
+def put_object_at_once(response):
+    with one_at_a_time:
+        return put_object(response)
+
+
+S3Response.put_object = put_object_at_once
 
 
 def main():

@@ -300,7 +300,7 @@ mod tests {
         let _guard = runtime();
         let _enter = _guard.enter();
         let timeouts = Timeouts::default();
-        let progress = Progress::new(1 << 20);
+        let progress = Progress::new(32 << 20);
         assert_eq!(progress.due(&timeouts).0, timeouts.idle);
         progress.moved(Duration::from_secs(1000));
         let (due, stalled) = progress.due(&timeouts);

@@ -11,7 +11,7 @@ use crate::storage::s3::retry::until_done;
 use crate::storage::s3::xml;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_bucket_lifecycle_configuration::GetBucketLifecycleConfigurationOutput;
-use aws_sdk_s3::types::{BucketAccelerateStatus, ExpirationStatus, LifecycleRule, ReplicationRuleStatus};
+use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule, ReplicationRuleStatus};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use std::error::Error;
 use std::time::Duration;
@@ -25,36 +25,52 @@ const NOBODY: &str = "000000000000";
 struct Question {
     /// How the request names it.
     query: &'static str,
-    /// Root element of the answer.
-    root: &'static str,
+    /// Root elements that the answer may have.
+    roots: &'static [&'static str],
+    /// Whether the answer is read as it comes, without the SDK's parser.
+    is_read_raw: bool,
     /// The permission it needs.
     permission: &'static str,
     /// Code of the answer that there is no such setting.
     none: &'static [&'static str],
 }
 
-const LOCATION: Question =
-    Question { query: "location", root: "LocationConstraint", permission: "s3:GetBucketLocation", none: &[] };
+const LOCATION: Question = Question {
+    query: "location",
+    roots: &["LocationConstraint"],
+    is_read_raw: true,
+    permission: "s3:GetBucketLocation",
+    none: &[],
+};
 const REPLICATION: Question = Question {
     query: "replication",
-    root: "ReplicationConfiguration",
+    roots: &["ReplicationConfiguration"],
+    is_read_raw: false,
     permission: "s3:GetReplicationConfiguration",
     none: &["ReplicationConfigurationNotFoundError"],
 };
 const ACCELERATION: Question = Question {
     query: "accelerate",
-    root: "AccelerateConfiguration",
+    // The second is what an emulation of AWS sends.
+    roots: &["AccelerateConfiguration", "GetBucketAccelerateConfigurationResponse"],
+    is_read_raw: true,
     permission: "s3:GetAccelerateConfiguration",
     none: &[],
 };
 const LIFECYCLE: Question = Question {
     query: "lifecycle",
-    root: "LifecycleConfiguration",
+    roots: &["LifecycleConfiguration"],
+    is_read_raw: false,
     permission: "s3:GetLifecycleConfiguration",
     none: &["NoSuchLifecycleConfiguration"],
 };
-const LOGGING: Question =
-    Question { query: "logging", root: "BucketLoggingStatus", permission: "s3:GetBucketLogging", none: &[] };
+const LOGGING: Question = Question {
+    query: "logging",
+    roots: &["BucketLoggingStatus"],
+    is_read_raw: false,
+    permission: "s3:GetBucketLogging",
+    none: &[],
+};
 
 /// Asks everything.
 pub(super) async fn observe(connection: &Connection) -> Observations {
@@ -95,8 +111,9 @@ pub(super) async fn observe(connection: &Connection) -> Observations {
             request.set_expected_bucket_owner(connection.owner()).send()
         })
         .await;
-    let acceleration = map(acceleration, |(output, _)| {
-        output.and_then(|output| output.status).is_some_and(|status| status != BucketAccelerateStatus::Suspended)
+    let acceleration = map(acceleration, |(_, body)| {
+        let status = body.as_deref().and_then(|body| xml::first(body, "Status")).unwrap_or_default();
+        !["", "Suspended"].contains(&status)
     });
     let lifecycle = connection
         .ask(&LIFECYCLE, || {
@@ -174,7 +191,11 @@ impl Connection {
         let result = self.patiently(asked).await;
         let kept = self.guard.take_kept(question.query).map(|(_, body)| body).unwrap_or_default();
         match result {
-            Ok(Ok(output)) if xml::root(&kept) == Some(question.root) => Observed::Stated((Some(output), Some(kept))),
+            Ok(parsed) if xml::root(&kept).is_some_and(|root| question.roots.contains(&root)) => match parsed {
+                Ok(output) => Observed::Stated((Some(output), Some(kept))),
+                Err(_) if question.is_read_raw => Observed::Stated((None, Some(kept))),
+                Err(why) => Observed::NotOffered(why),
+            },
             Ok(_) => Observed::NotOffered(unreadable(&kept)),
             Err(failure) => without(question, &failure),
         }
