@@ -3,8 +3,9 @@
 
 use cairn::clock::Timestamp;
 use cairn::residency::{
-    Addressing, BucketName, CanadianEndpoint, Check, Declaration, Destination, EndpointCandidate, Observations,
-    Observed, Origin, Pin, Policy, Province, ReachableEndpoint, Refusal, RefusalKind, ResidentBucket, Sending, Verdict,
+    Addressing, BucketName, CanadianEndpoint, Check, Declaration, Destination, EndpointCandidate, Finding,
+    Observations, Observed, Origin, Outcome, Pin, Policy, Province, ReachableEndpoint, Refusal, RefusalKind,
+    ResidentBucket, Sending, Verdict,
 };
 
 pub(crate) const ENDPOINTS: &str = include_str!("endpoints.txt");
@@ -247,7 +248,13 @@ pub(crate) fn result(verdict: &Verdict) -> (Sending, Option<Check>) {
     let stops = refusal.map(|refusal| {
         assert_helpful(&refusal);
         assert_eq!(refusal.kind == RefusalKind::NotNow, verdict.sending() == Sending::NotNow);
-        verdict.findings.iter().find(|finding| finding.said == refusal.why).unwrap().check
+        let stops = |finding: &&Finding| match verdict.sending() {
+            Sending::Refused => finding.outcome == Outcome::Failed,
+            _ => finding.outcome == Outcome::Unverified && finding.required,
+        };
+        let found = verdict.findings.iter().filter(stops).find(|finding| finding.excepted.is_none()).unwrap();
+        assert_eq!((&found.said, &found.remedy), (&refusal.why, &refusal.remedy));
+        found.check
     });
     (verdict.sending(), stops)
 }

@@ -51,10 +51,12 @@ fn check(text: &str) {
 fn one_byte_away_is_another_host_of_the_table_or_out() {
     let hosts = hosts();
     let policy = Policy::new(Pin::Canada);
+    let full = random::cases(1) > 1;
     let (mut tried, mut admitted) = (0, 0);
     for host in hosts.keys() {
         for at in 0..=host.len() {
-            for byte in 0..=127_u8 {
+            // Every seventh, and all of them in a full run.
+            for byte in (0..=127_u8).filter(|byte| full || (at + usize::from(*byte)) % 7 == 0) {
                 let c = char::from(byte);
                 let replaced = host.get(at + 1..).map(|rest| format!("{}{c}{rest}", &host[..at]));
                 let inserted = Some(format!("{}{c}{}", &host[..at], &host[at..]));
