@@ -46,12 +46,13 @@ free_ports() {
   echo "$ports"
 }
 
-# When a process began, in the kernel's ticks: with the id it names one process for ever. Nothing for one that has ended.
+# When a process began, in the kernel's ticks: with the id it names one process for ever. Nothing for one that has ended,
+# with all its threads: while one is left, so are its sockets.
 began() {
   local stat
   { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
   read -ra stat <<<"${stat##*) }"
-  [[ ${stat[0]} != Z ]] && echo "${stat[19]}"
+  [[ ${stat[0]} != [ZX] || ${stat[17]} -gt 1 ]] && echo "${stat[19]}"
 }
 
 # launch FILE LOG COMMAND...: starts a process in the background and notes it in FILE. With CAIRN_SERVERS_DETACH it outlives the

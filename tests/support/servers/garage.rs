@@ -114,7 +114,7 @@ impl GarageCluster {
         (1..=3).map(|number| process(&self.dir.path().join(format!("node{number}/pid")))).collect()
     }
 
-    /// Starts a node again; it listens, but may take a while to know what it missed.
+    /// Starts a node again, and waits until the others know of it. What it missed it learns later, or when it is asked.
     pub fn start_node(&self, number: usize) {
         call("garage-cluster", "start-node", self.dir.path(), &[&number.to_string()]);
     }
