@@ -3,7 +3,11 @@
 
 mod support;
 
-use cairn::repository::Access;
+use cairn::clock::Timestamp;
+use cairn::format::declaration::SignedDeclaration;
+use cairn::repository::sites::{self, NewPolicy};
+use cairn::repository::{Access, Repository};
+use cairn::residency::{Addressing, Check, Declaration, Exception, Origin, Pin, Policy, Province};
 use cairn::storage::{LocalStorage, MemoryStorage};
 use std::path::Path;
 use std::process::Command;
@@ -107,6 +111,37 @@ fn reader(arguments: &[&str], repository: &Path, key: &Path) -> String {
     text(&output.stdout)
 }
 
+/// A declaration, stored twice, and a policy with an exception.
+fn say_where(repository: &Repository) {
+    let identity = support::identity();
+    for city in ["Québec", "Lévis"] {
+        let declaration = Declaration {
+            name: "own-rooms".into(),
+            origin: Origin::parse("https://s3.backup.example:3900").unwrap(),
+            signing_region: "garage".into(),
+            addressing: Addressing::VirtualHost,
+            operator: "Coopérative".into(),
+            jurisdiction: "CA".into(),
+            us_parent: None,
+            address: "1, rue Principale".into(),
+            city: city.into(),
+            province: Province::parse("QC").unwrap(),
+            replicates_to: String::new(),
+            ca_pem: "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".into(),
+            declared: Timestamp::EPOCH,
+            signed_by: "A. Roy".into(),
+        };
+        let signed = SignedDeclaration::sign(declaration, &identity).unwrap();
+        sites::publish_declaration(repository, &signed, &identity).unwrap();
+    }
+    let (site, reason, signed_by) = ("own-rooms".into(), "not offered".into(), "A. Roy".into());
+    let exception = Exception { site, check: Check::Logging, reason, signed_by, expires: Timestamp::EPOCH };
+    let policy = Policy { exceptions: vec![exception], ..Policy::new(Pin::parse("ON,QC").unwrap()) };
+    let new = NewPolicy { after: None, made: Timestamp::EPOCH, widened_by: "", policy: &policy };
+    sites::publish_policy(repository, &new, &identity).unwrap();
+    assert_eq!(sites::names(repository).unwrap().len(), 3);
+}
+
 /// A reader in another language, written from `docs/format.md` alone, agrees.
 #[test]
 fn the_independent_reader_restores_the_same_tree() {
@@ -127,6 +162,7 @@ fn the_independent_reader_restores_the_same_tree() {
     let cx = support::context(support::create(access, 5).unwrap(), 2);
     support::backup(&cx, &[source.path()]).unwrap();
     let report = support::backup(&cx, &[source.path()]).unwrap();
+    say_where(&cx.repository);
     let key = place.path().join("key");
     std::fs::write(&key, support::key().to_text().unwrap()).unwrap();
 
