@@ -3,7 +3,7 @@
 //! symbolic links while the restore runs. A restore that goes by paths is run through the same attack, to show that
 //! the attack is one.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "tests")]
 
 use cairn::clock::Timestamp;
 use cairn::format::node::{Content, Metadata, Owner, Xattr};

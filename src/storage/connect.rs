@@ -5,6 +5,7 @@ use crate::storage::error::{ErrorKind, Result, StorageError};
 use crate::storage::local::LocalStorage;
 use crate::storage::location::Location;
 use crate::storage::memory::MemoryStorage;
+#[cfg(feature = "s3")]
 use crate::storage::s3::S3Storage;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +92,7 @@ impl From<MemoryStorage> for Store {
     }
 }
 
+#[cfg(feature = "s3")]
 impl From<S3Storage> for Store {
     /// For reading and removing. Creating comes with [`Store::with_publish`], once the bucket was judged.
     fn from(s3: S3Storage) -> Self {

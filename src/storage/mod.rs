@@ -11,6 +11,7 @@ pub mod error;
 pub mod local;
 pub mod location;
 pub mod memory;
+#[cfg(feature = "s3")]
 pub mod s3;
 
 pub use cache::CachedFetch;
@@ -20,4 +21,5 @@ pub use error::{ErrorKind, StorageError};
 pub use local::LocalStorage;
 pub use location::{Location, LocationError};
 pub use memory::MemoryStorage;
+#[cfg(feature = "s3")]
 pub use s3::{S3Options, S3Sender, S3Storage};

@@ -8,7 +8,6 @@ mod local;
 mod proxy;
 mod s3;
 mod s3_faults;
-#[allow(unused_imports, reason = "each test uses its part")]
 #[path = "../support/servers/mod.rs"]
 mod servers;
 mod suite;

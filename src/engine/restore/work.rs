@@ -101,7 +101,7 @@ impl Work<'_> {
 
     fn blobs(&self, files: &[Arc<FileTask>], extents: &[Extent], buffers: &mut ReadBuffers) {
         let needed = || extents.iter().filter(|extent| !files[extent.file as usize].is_over());
-        if let (Some(first), Some(last)) = (needed().next(), needed().last())
+        if let (Some(first), Some(last)) = (needed().next(), needed().next_back())
             && first.blob != last.blob
         {
             self.place.reader.read_ahead(BlobIndex(first.blob), BlobIndex(last.blob), buffers);

@@ -3,7 +3,7 @@
 //!
 //! The scripts in `scripts/servers` start and configure them; `scripts/test` installs them. A test that finds them missing
 //! fails and says so.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses its part")]
+#![allow(dead_code, unused_imports, unreachable_pub, missing_docs, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod ceph;
