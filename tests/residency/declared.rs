@@ -100,7 +100,8 @@ fn every_field_has_its_limits() {
     let good = &declarations()[1];
     assert_eq!(good.check(), Ok(()));
     let long = |len: usize| "x".repeat(len);
-    let changes: &[(&str, &dyn Fn(&mut Declaration))] = &[
+    type Change<'a> = &'a dyn Fn(&mut Declaration);
+    let changes: &[(&str, Change<'_>)] = &[
         ("name", &|d| d.name = String::new()),
         ("name", &|d| d.name = "Hoster".into()),
         ("name", &|d| d.name = "1hoster".into()),
