@@ -1,4 +1,4 @@
-//! Operations: backup, restore, check, browse. They join the host's files and the repository, and own order and
+//! Operations: backup, restore, check, browse, replicate, copy. They join the host's files and the repository, and own order and
 //! concurrency.
 //!
 //! # What may run at the same time
@@ -8,6 +8,9 @@
 //! | **backup** | yes: sessions are independent; a chunk may be stored twice | yes: readers see committed cells only | yes |
 //! | **restore, ls, check** | yes | yes | yes: keys are read once, at the start |
 //! | **key add / remove** | yes | yes | yes: slots are independent objects |
+//!
+//! Replicate reads one store as a restore does and adds to another as a backup does; beside a backup into its source it takes
+//! what was committed when it listed the cells. Copy is a restore of the one repository and a backup into the other.
 //!
 //! Nothing is removed by any of these but key slots, so no two of them can take anything from one another. Pruning adds
 //! generations, which this version refuses to work beside.

@@ -74,10 +74,12 @@ enum Proof {
 }
 
 /// What is copied, in this order; the dataset's cells come last.
-fn classes(layout: &DatasetLayout) -> [(ObjectName, Proof); 6] {
+fn classes(layout: &DatasetLayout) -> [(ObjectName, Proof); 8] {
     [
         (layout::key_slots(), Proof::Start(ObjectKind::KeySlot)),
         (layout::dataset_roots(), Proof::Start(ObjectKind::DatasetRoot)),
+        (layout::declarations(), Proof::Start(ObjectKind::Declaration)),
+        (layout::policies(), Proof::Start(ObjectKind::Policy)),
         (layout.packs(PackKind::Data), Proof::Hash),
         (layout.packs(PackKind::Meta), Proof::Hash),
         (layout.segments(), Proof::Hash),
@@ -86,7 +88,7 @@ fn classes(layout: &DatasetLayout) -> [(ObjectName, Proof); 6] {
 }
 
 /// Number of those that a new replica begins with: what opens the repository and says where it may be.
-const CLASSES_OF_INIT: usize = 2;
+const CLASSES_OF_INIT: usize = 4;
 
 /// Makes a replica in an empty place: keys and records, then the configuration. Returns the repository's id.
 ///

@@ -83,6 +83,13 @@ fn parse_number(text: &str) -> Option<u32> {
     text.parse::<u32>().ok().filter(|number| *number > 0 && number.to_string() == text)
 }
 
+/// Whether an object is worth keeping in a cache: meta packs and segments, which every run reads, and whose names are the
+/// hashes of their bytes.
+pub fn is_cacheable(name: &ObjectName) -> bool {
+    let mut parts = name.as_str().split('/');
+    parts.next() == Some("d") && parts.nth(1).is_some_and(|class| class == "meta" || class == "index")
+}
+
 /// The names of one dataset's objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatasetLayout(pub DatasetId);

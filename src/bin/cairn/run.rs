@@ -12,22 +12,28 @@ use cairn::crypto::random::{OsRandom, Randomness};
 use cairn::engine::Context;
 use cairn::format::config::Config;
 use cairn::format::key_slot::Unlock;
+use cairn::format::layout::is_cacheable;
 use cairn::id::RepositoryId;
 use cairn::progress::EventSink;
 use cairn::repository::open::identify;
 use cairn::repository::{Access, Repository, RepositoryError, sites};
 use cairn::residency::{Pin, Policy};
-use cairn::storage::{ErrorKind, Location, StorageError, Store};
+use cairn::storage::{CachedFetch, ErrorKind, Location, StorageError, Store};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+/// Most bytes that stay in the cache, over all repositories.
+const CACHE_BYTES_MAX: u64 = 2 << 30;
 
 /// What a command wants to do with the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// Only read it.
     Read,
+    /// Read what the store has, past the cache.
+    Check,
     /// Add to it.
     Write,
 }
@@ -185,7 +191,7 @@ impl Run {
     pub(crate) fn expect_same(&self, config: &Config, need: Need) -> Result<()> {
         let known = match self.state.known(self.location()) {
             // What a restore does not need must not keep it from being made.
-            Err(failure) if need == Need::Read => {
+            Err(failure) if need != Need::Write => {
                 self.output.warn(&failure.message);
                 None
             }
@@ -202,14 +208,23 @@ impl Run {
     /// Opens a repository that [`Run::find`] found with this secret, and remembers that it is here.
     pub(crate) fn open_with(&self, reached: Reached, config: &Config, unlock: &Unlock, need: Need) -> Result<Opened> {
         let Reached { store, remote } = reached;
-        let access = Access { fetch: store.fetch().clone(), publish: None };
+        let fetch = match &self.settings.cache_dir {
+            Some(dir) if remote.is_some() && need != Need::Check => {
+                // Before it grows; what cannot be removed is no reason to stop.
+                let _ = cairn::storage::cache::trim(dir, CACHE_BYTES_MAX);
+                let dir = dir.join(config.repository.to_string());
+                Arc::new(CachedFetch::new(store.fetch().clone(), dir, is_cacheable))
+            }
+            _ => store.fetch().clone(),
+        };
+        let access = Access { fetch, publish: None };
         let repository = cairn::repository::open::open(access, unlock, Some(&config.repository), self.random.clone())
             .map_err(|error| Failure::from(error).while_trying(self.tried_to_open()))?;
         let opened = Opened { repository: Arc::new(repository), store, remote, judged: None };
         self.remember(&opened);
         match need {
             Need::Write => self.allow_writing(opened, None),
-            Need::Read => {
+            Need::Read | Need::Check => {
                 opened.remote.iter().for_each(|remote| remote.warn_if_refused(&self.output));
                 Ok(opened)
             }

@@ -35,7 +35,7 @@ pub use traffic::{HostTraffic, Traffic};
 use crate::clock::Clock;
 use crate::object::ObjectName;
 use crate::residency::{BucketName, Observations, ReachableEndpoint, ResidentBucket};
-use crate::storage::contract::{Fetch, Listed, Remove};
+use crate::storage::contract::{Fetch, Listed, Remove, RequestCost};
 use crate::storage::error::Result;
 use connection::Connection;
 use error::Failure;
@@ -109,7 +109,14 @@ impl S3Storage {
     }
 }
 
+/// A request takes as long as some 100 KiB; what is read ahead is in memory twice for each request that is under way.
+const REQUEST_COST: RequestCost = RequestCost { gap: 128 << 10, span: 8 << 20, parallel: 4 };
+
 impl Fetch for S3Storage {
+    fn request_cost(&self) -> RequestCost {
+        REQUEST_COST
+    }
+
     fn read(&self, name: &ObjectName, len_max: u64) -> Result<Vec<u8>> {
         let result = self.connection.block_on(self.connection.get(name, len_max));
         result.map_err(|failure| failure.into_error("read", name.to_string()))

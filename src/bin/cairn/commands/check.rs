@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Checks, and says what is wrong.
 pub(crate) fn run(run: &Run, args: &CheckArgs) -> Result<Exit> {
-    let opened = run.open(Need::Read)?;
+    let opened = run.open(Need::Check)?;
     let begun = run.clock.elapsed();
     let progress = Progress::start(&run.output, &run.state, run.settings.fps);
     let options = CheckOptions { read_data: args.read_data, purpose: args.purpose.clone() };
