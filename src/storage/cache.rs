@@ -144,8 +144,17 @@ impl Fetch for CachedFetch {
     }
 }
 
+/// Whether a file can be one of a cache: named by a hash, or being written. Anything else in the directory is somebody's.
+fn is_ours(name: &std::ffi::OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let is_hash = name.len() == 64 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let temporary = name.strip_prefix('.').and_then(|rest| rest.split_once('-'));
+    is_hash || temporary.is_some_and(|(process, number)| is_number(process) && is_number(number))
+}
+
 /// Removes from a cache what was not used for longest until at most `bytes_max` bytes are left. Returns how many bytes
-/// were removed. What is under way in another process is fetched again if it is missed.
+/// were removed. Only files with the names of a cache are counted and removed, whatever directory was given. What is under way in another process is fetched again if it is missed.
 ///
 /// # Errors
 /// When the directory cannot be read.
@@ -163,7 +172,7 @@ pub fn trim(dir: &Path, bytes_max: u64) -> std::io::Result<u64> {
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_dir() && depth < DEPTH_MAX {
                 pending.push((entry.path(), depth + 1));
-            } else if metadata.is_file() {
+            } else if metadata.is_file() && is_ours(&entry.file_name()) {
                 let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 files.push((used, metadata.len(), entry.path()));
             }
@@ -260,13 +269,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(trim(&dir.path().join("missing"), 0).unwrap(), 0);
         std::fs::create_dir(dir.path().join("sub")).unwrap();
-        for (age, path) in [(30, "a"), (20, "sub/b"), (10, "c")] {
+        let name = |digit: &str| digit.repeat(64);
+        let (a, b, c) = (name("a"), format!("sub/{}", name("b")), name("c"));
+        let foreign = ["letter.txt", ".bashrc", "sub/.1-x"];
+        for path in foreign {
+            File::create(dir.path().join(path)).unwrap().set_len(1 << 20).unwrap();
+        }
+        for (age, path) in [(30, a.as_str()), (20, &b), (10, &c), (5, ".17-3")] {
             let file = File::create(dir.path().join(path)).unwrap();
             file.set_len(100).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000 - age)).unwrap();
         }
-        assert_eq!(trim(dir.path(), 300).unwrap(), 0);
-        assert_eq!(trim(dir.path(), 150).unwrap(), 200);
-        assert!(!dir.path().join("a").exists() && dir.path().join("c").exists());
+        assert_eq!(trim(dir.path(), 400).unwrap(), 0);
+        assert_eq!(trim(dir.path(), 250).unwrap(), 200);
+        assert!(!dir.path().join(a).exists() && dir.path().join(c).exists());
+        assert_eq!(trim(dir.path(), 0).unwrap(), 200);
+        assert!(foreign.iter().all(|path| dir.path().join(path).exists()), "what is not ours stays");
     }
 }

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Most bytes that stay in the cache, over all repositories.
+/// Most bytes of one repository that stay in the cache from run to run.
 const CACHE_BYTES_MAX: u64 = 2 << 30;
 
 /// What a command wants to do with the repository.
@@ -210,9 +210,9 @@ impl Run {
         let Reached { store, remote } = reached;
         let fetch = match &self.settings.cache_dir {
             Some(dir) if remote.is_some() && need != Need::Check => {
-                // Before it grows; what cannot be removed is no reason to stop.
-                let _ = cairn::storage::cache::trim(dir, CACHE_BYTES_MAX);
                 let dir = dir.join(config.repository.to_string());
+                // Before it grows; what cannot be removed is no reason to stop.
+                let _ = cairn::storage::cache::trim(&dir, CACHE_BYTES_MAX);
                 Arc::new(CachedFetch::new(store.fetch().clone(), dir, is_cacheable))
             }
             _ => store.fetch().clone(),
