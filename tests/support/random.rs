@@ -18,10 +18,10 @@ pub(crate) fn stream(test: &str, cases: u32) -> SeededRandom {
     SeededRandom::new(seed)
 }
 
-/// As many cases, or a hundred times as many in a full run.
+/// As many cases, or ten times as many in a full run.
 #[allow(clippy::disallowed_methods, reason = "scripts/test --full asks for more in this way")]
 pub(crate) fn cases(sampled: u32) -> u32 {
-    if std::env::var_os("CAIRN_TEST_FULL").is_some() { sampled * 100 } else { sampled }
+    if std::env::var_os("CAIRN_TEST_FULL").is_some() { sampled * 10 } else { sampled }
 }
 
 /// Runs `test` on `sampled` values (more in a full run) of the strategy; what fails is made small before it is shown.
