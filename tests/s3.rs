@@ -13,5 +13,7 @@ mod home;
 mod moto;
 #[path = "s3/readme.rs"]
 mod readme;
+#[path = "s3/replica.rs"]
+mod replica;
 #[path = "support/servers/mod.rs"]
 mod servers;

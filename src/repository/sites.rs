@@ -226,11 +226,7 @@ pub fn publish_policy(repository: &Repository, new: &NewPolicy<'_>, identity: &I
 
 /// Whether a pin needs somebody to answer for it: it is wider than the one the repository was made with.
 pub fn is_wider(repository: &Repository, pin: &Pin) -> bool {
-    match (pin, &repository.config.pin) {
-        (_, Pin::Canada) => false,
-        (Pin::Canada, Pin::Provinces(_)) => true,
-        (Pin::Provinces(places), Pin::Provinces(allowed)) => !places.iter().all(|place| allowed.contains(place)),
-    }
+    pin.is_wider_than(&repository.config.pin)
 }
 
 #[cfg(test)]

@@ -87,6 +87,16 @@ impl Pin {
             Self::Provinces(places) => province.is_some_and(|province| places.contains(&province.as_str())),
         }
     }
+
+    /// Whether it has places that the other one does not have. All provinces together are less than Canada, which also
+    /// allows places whose province nobody knows.
+    pub fn is_wider_than(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Canada) => false,
+            (Self::Canada, Self::Provinces(_)) => true,
+            (Self::Provinces(places), Self::Provinces(others)) => !places.iter().all(|place| others.contains(place)),
+        }
+    }
 }
 
 impl fmt::Display for Pin {
@@ -108,6 +118,21 @@ mod tests {
         assert_eq!(Pin::parse("QC, ON,QC").map(|p| p.to_string()), Ok("ON,QC".into()));
         for bad in ["", "ca", "US", "QC,US", "QC;ON"] {
             assert!(Pin::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn wider_is_what_allows_more() {
+        for (pin, other, wider) in [
+            ("CA", "CA", false),
+            ("QC", "CA", false),
+            ("CA", "QC", true),
+            ("QC", "ON,QC", false),
+            ("AB,QC", "ON,QC", true),
+            ("ON,QC", "ON,QC", false),
+        ] {
+            let wider_than = |pin: Pin| Pin::parse(other).map(|other| pin.is_wider_than(&other));
+            assert_eq!(Pin::parse(pin).and_then(wider_than), Ok(wider), "{pin} of {other}");
         }
     }
 }

@@ -79,6 +79,10 @@ impl Home {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.variables.retain(|(known, _)| known != name);
+    }
+
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.dir.path().join(below)
     }

@@ -17,8 +17,14 @@ const CLOCK: &str = "src/clock.rs";
 pub(crate) const UNSAFE_ALLOWED: &[(&str, &str)] = &[];
 
 /// Paths that only files below one of these folders may name in `src/`, with the reason.
-pub(crate) const RESERVED: &[(&str, &[&str], &str)] =
-    &[("Encoded :: new", &["src/format/"], "only what `format` made may leave the host")];
+pub(crate) const RESERVED: &[(&str, &[&str], &str)] = &[
+    ("Encoded :: new", &["src/format/"], "only what `format` made may leave the host"),
+    (
+        "impl Publish for",
+        &["src/storage/memory.rs", "src/storage/local/mod.rs", "src/storage/s3/sender.rs"],
+        "over a network only the sender of a judged bucket creates objects",
+    ),
+];
 
 /// Impure words in pure layers.
 pub(crate) fn impure(file: &File, layers: &[Layer]) -> Vec<String> {
@@ -172,6 +178,8 @@ mod tests {
         assert_eq!(hits("src/storage/a.rs", "#[cfg(test)] mod tests { Encoded::new(b\"x\") }"), 0);
         assert_eq!(hits("src/storage/a.rs", "fn f() { Encoded::new(x) } #[cfg(test)] mod tests { }"), 1);
         assert_eq!(hits("tests/a.rs", "Encoded::new(b\"x\")"), 0);
+        assert_eq!(hits("src/storage/s3/mod.rs", "impl Publish for S3Storage {}"), 1);
+        assert_eq!(hits("src/storage/s3/sender.rs", "impl Publish for S3Sender {}"), 0);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //!
 //! What a value means beyond its own text (which repository, which key) is decided in `settings.rs`.
 
+mod replica;
 mod residency;
 
+pub(crate) use replica::{CopyArgs, ReplicateArgs, SiteArgs};
 pub(crate) use residency::{
     DeclareArgs, ExceptArgs, LanguageArg, NetworkArgs, PinArgs, PolicyArgs, RecoverStoreArgs, ResidencyCommand,
     ShowArgs, TargetArgs, YesNo,
@@ -83,6 +85,8 @@ pub(crate) enum Command {
     Snapshots(SnapshotsArgs),
     Ls(LsArgs),
     Check(CheckArgs),
+    Replicate(ReplicateArgs),
+    Copy(Box<CopyArgs>),
     /// Manage the keys that open the repository
     #[command(subcommand)]
     Key(KeyCommand),
@@ -104,15 +108,24 @@ pub(crate) enum Command {
 /// to a file beside the key file. Keep it somewhere else than on this machine.
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
-    /// Where the data may be: CA, or provinces such as QC,ON
-    #[arg(long, value_name = "PLACES", default_value = "CA", value_parser = parse_pin)]
-    pub(crate) pin: Pin,
+    /// Where the data may be: CA, or provinces such as QC,ON [default: CA; of a replica: what holds for the repository]
+    #[arg(long, value_name = "PLACES", value_parser = parse_pin)]
+    pub(crate) pin: Option<Pin>,
     /// Average size of the pieces that files are cut into: a power of two from 4K to 4M, fixed for ever
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) chunk_size: Option<u64>,
     /// Refuse operators with a parent in the United States; one whose parent is not known counts as such
     #[arg(long)]
     pub(crate) deny_us_parent: bool,
+    /// Make a replica of this repository: the same keys open it, and `cairn replicate` brings it up to date
+    #[arg(long, value_name = "LOCATION", conflicts_with = "chunk_size")]
+    pub(crate) replica_of: Option<OsString>,
+    /// AWS profile with the credentials of that repository [default: as for --repo]
+    #[arg(long, value_name = "NAME", requires = "replica_of")]
+    pub(crate) from_aws_profile: Option<String>,
+    /// Let the replica be where --pin says, although the repository may not be there
+    #[arg(long, requires_all = ["replica_of", "pin"])]
+    pub(crate) widen_pin: bool,
 }
 
 /// Back up files and directories
@@ -244,6 +257,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) purpose: String,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
 }
 
 /// Which snapshots `latest` and lists look at.
@@ -265,6 +280,8 @@ pub(crate) struct FilterArgs {
 pub(crate) struct SnapshotsArgs {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
 }
 
 /// List what is in a snapshot
@@ -281,6 +298,8 @@ pub(crate) struct LsArgs {
     pub(crate) recursive: bool,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
 }
 
 /// Look for damage; exit code 22 when there is any
@@ -292,6 +311,8 @@ pub(crate) struct CheckArgs {
     /// Why this is done, for the record
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) purpose: String,
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
 }
 
 /// `cairn key …`.

@@ -15,7 +15,7 @@ use cairn::residency::{
     BucketName, CanadianEndpoint, Class, Declaration, EndpointCandidate, Finding, Origin, Outcome, Pin, Policy,
     ReachableEndpoint, Refusal, RefusalKind, ResidentBucket, Sending, Verdict,
 };
-use cairn::storage::s3::{CreateMode, S3Options, S3Sender, S3Storage};
+use cairn::storage::s3::{CreateMode, CredentialSource, S3Options, S3Sender, S3Storage, Timeouts};
 use cairn::storage::{ErrorKind, Location, Publish, Store};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -99,11 +99,14 @@ impl Remote {
         if let Some(policy) = under {
             CanadianEndpoint::admit(&candidate, &said(&declared), policy)?;
         }
+        let usual = Timeouts::default();
         let options = S3Options {
+            timeouts: Timeouts { first_contact: settings.first_contact.unwrap_or(usual.first_contact), ..usual },
             ca_pem: settings.ca_pem.clone(),
             upload_limit: settings.limits[0],
             download_limit: settings.limits[1],
             create,
+            credentials: CredentialSource::Chain { profile: settings.aws_profile.clone() },
             ..S3Options::default()
         };
         let storage = S3Storage::reach(&endpoint, &bucket, prefix, &options)?;

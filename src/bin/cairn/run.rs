@@ -1,6 +1,6 @@
 //! One run of a command: its settings, and the way from them to an open repository.
 
-use crate::exit::{Exit, Failure, Result};
+use crate::exit::{Exit, Failure, Result, chain};
 use crate::output::Output;
 use crate::remote::{Judged, Record, Remote, Target, canonical, checks_line, place_line, publisher};
 use crate::secrets;
@@ -10,6 +10,7 @@ use crate::state::State;
 use cairn::clock::{Clock, SystemClock};
 use cairn::crypto::random::{OsRandom, Randomness};
 use cairn::engine::Context;
+use cairn::engine::browse::Snapshots;
 use cairn::format::config::Config;
 use cairn::format::key_slot::Unlock;
 use cairn::format::layout::is_cacheable;
@@ -60,6 +61,8 @@ pub(crate) struct Run {
 pub(crate) struct Opened {
     /// It.
     pub(crate) repository: Arc<Repository>,
+    /// Where it was found.
+    pub(crate) location: Location,
     /// Its store.
     pub(crate) store: Store,
     /// How it is reached, if that is over a network.
@@ -98,6 +101,18 @@ impl Run {
         let state = State::new(&settings.state_dir);
         let (random, clock) = (Arc::new(OsRandom), Arc::new(SystemClock::new()));
         Self { settings, output, state, stop, random, clock }
+    }
+
+    /// The same run at another location.
+    pub(crate) fn at(&self, location: Location) -> Self {
+        Self {
+            settings: self.settings.at(canonical(location)),
+            output: self.output.clone(),
+            state: self.state.clone(),
+            stop: self.stop.clone(),
+            random: self.random.clone(),
+            clock: self.clock.clone(),
+        }
     }
 
     /// Where the repository is.
@@ -220,7 +235,8 @@ impl Run {
         let access = Access { fetch, publish: None };
         let repository = cairn::repository::open::open(access, unlock, Some(&config.repository), self.random.clone())
             .map_err(|error| Failure::from(error).while_trying(self.tried_to_open()))?;
-        let opened = Opened { repository: Arc::new(repository), store, remote, judged: None };
+        let location = self.location().clone();
+        let opened = Opened { repository: Arc::new(repository), location, store, remote, judged: None };
         self.remember(&opened);
         match need {
             Need::Write => self.allow_writing(opened, None),
@@ -254,7 +270,7 @@ impl Run {
             }
         };
         let Some(publish) = publish else { return Ok(opened) };
-        let Opened { repository, store, remote, .. } = opened;
+        let Opened { repository, location, store, remote, .. } = opened;
         let repository = Arc::try_unwrap(repository).map_err(|_| {
             Failure::new(
                 Exit::Failed,
@@ -263,7 +279,7 @@ impl Run {
                 "",
             )
         })?;
-        Ok(Opened { repository: Arc::new(repository.with_publish(publish)), store, remote, judged })
+        Ok(Opened { repository: Arc::new(repository.with_publish(publish)), location, store, remote, judged })
     }
 
     /// The repository's policy. One that is older than what this machine has seen is refused: the newer one was taken away.
@@ -312,9 +328,20 @@ impl Run {
         }
     }
 
+    /// Reads which snapshots there are, and warns of those that cannot be read.
+    pub(crate) fn snapshots(&self, opened: &Opened) -> Result<Snapshots> {
+        let snapshots = Snapshots::load(&opened.repository).map_err(|error| {
+            Failure::from(error).while_trying(format!("list the snapshots of {}", self.named(opened)))
+        })?;
+        for error in &snapshots.damaged {
+            self.output.warn(&chain(error));
+        }
+        Ok(snapshots)
+    }
+
     /// `repository ID at LOCATION`.
     pub(crate) fn named(&self, opened: &Opened) -> String {
-        format!("repository {} at {}", opened.id().short(), self.location())
+        format!("repository {} at {}", opened.id().short(), opened.location)
     }
 
     /// Those of `paths` that are on the same disk as the repository.

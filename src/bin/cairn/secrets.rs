@@ -44,6 +44,13 @@ pub(crate) fn unlock(settings: &Settings, repository: &RepositoryId, output: &Ou
     ask(&format!("password for repository {}: ", repository.short())).map(Unlock::Password)
 }
 
+/// Whether there is a secret that can be had without asking anybody.
+pub(crate) fn is_at_hand(settings: &Settings, repository: &RepositoryId) -> bool {
+    settings.secret.is_some()
+        || settings.credential.as_deref().is_some_and(Path::exists)
+        || key_file(&settings.state_dir, repository).exists()
+}
+
 /// Reads a secret from where the user said.
 pub(crate) fn from_source(source: &SecretSource, output: &Output) -> Result<Unlock> {
     match source {

@@ -10,6 +10,7 @@ use cairn::storage::Location;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Less memory than this no pipeline runs in, in bytes.
 const MEMORY_MIN: u64 = 16 << 20;
@@ -45,6 +46,10 @@ pub(crate) struct Settings {
     pub(crate) limits: [Option<u64>; 2],
     /// Variables of other programs that are set and do not move data, see [`Environment::ignored`].
     pub(crate) ignored: Vec<String>,
+    /// The AWS profile with the store's credentials; `None` for what the environment says.
+    pub(crate) aws_profile: Option<String>,
+    /// How long a store that has never answered is tried, if there is a reason to give up sooner than usual.
+    pub(crate) first_contact: Option<Duration>,
 }
 
 impl Settings {
@@ -74,7 +79,28 @@ impl Settings {
             ca_pem: global.network.cacert.as_deref().map_or_else(|| Ok(String::new()), certificates)?,
             limits: [global.network.limit_upload, global.network.limit_download],
             ignored: environment.ignored(),
+            aws_profile: None,
+            first_contact: None,
         })
+    }
+
+    /// The same for another location.
+    pub(crate) fn at(&self, location: Location) -> Self {
+        Self {
+            location,
+            is_default_location: false,
+            secret: self.secret.as_ref().map(SecretSource::duplicate),
+            credential: self.credential.clone(),
+            state_dir: self.state_dir.clone(),
+            cache_dir: self.cache_dir.clone(),
+            memory_bytes: self.memory_bytes,
+            fps: self.fps,
+            ca_pem: self.ca_pem.clone(),
+            limits: self.limits,
+            ignored: self.ignored.clone(),
+            aws_profile: None,
+            first_contact: None,
+        }
     }
 }
 
@@ -83,14 +109,19 @@ fn location(global: &GlobalArgs, environment: &Environment, homes: &Homes<'_>) -
         let directory = homes.directory("", "/var/lib/cairn", "XDG_DATA_HOME", ".local/share")?;
         return Ok((Location::Local(directory.join("repository")), true));
     };
+    Ok((parse_location(text)?, false))
+}
+
+/// The location that a text names; a local path from the root on.
+pub(crate) fn parse_location(text: &OsStr) -> Result<Location> {
     let parsed = match text.to_str() {
         Some(text) => Location::parse(text).map_err(|error| Failure::usage(error.to_string(), ""))?,
         // Only a path can be something else than text.
         None => Location::Local(PathBuf::from(OsString::from_vec(text.as_bytes().to_vec()))),
     };
     match parsed {
-        Location::Local(path) => Ok((Location::Local(absolute(&path)?), false)),
-        remote => Ok((remote, false)),
+        Location::Local(path) => Ok(Location::Local(absolute(&path)?)),
+        remote => Ok(remote),
     }
 }
 
@@ -115,6 +146,18 @@ pub(crate) enum SecretSource {
     PasswordCommand(OsString),
     /// The password itself.
     Password(SecretBytes),
+}
+
+impl SecretSource {
+    /// A second copy, for another repository.
+    fn duplicate(&self) -> Self {
+        match self {
+            Self::KeyFile(path) => Self::KeyFile(path.clone()),
+            Self::PasswordFile(path) => Self::PasswordFile(path.clone()),
+            Self::PasswordCommand(command) => Self::PasswordCommand(command.clone()),
+            Self::Password(password) => Self::Password(SecretBytes::new(password.expose().to_vec())),
+        }
+    }
 }
 
 fn secret(global: &GlobalArgs, environment: &Environment) -> Result<Option<SecretSource>> {

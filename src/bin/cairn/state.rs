@@ -8,6 +8,7 @@
 //! | `known/HASH.json` | a location and the id of the repository that was there; HASH is BLAKE3 of the location |
 //! | `sites/NAME.json` | a declared site, signed (`sites.rs`) |
 //! | `remote/HASH.json` | of a repository on a network: last verdict, settings that were ignored, what the store can do |
+//! | `replicas/REPOSITORY-ID.json`, `newest/REPOSITORY-ID.json` | its replicas, and its newest snapshots (`replicas.rs`) |
 //! | `failed/SNAPSHOT-ID.txt` | all entries that a run could not read or write |
 //! | `init.lock` | held while a repository is made |
 //!

@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::codec::Level;
 use crate::crypto::sign::Identity;
-use crate::format::cell::{Failure, Statistics};
+use crate::format::cell::{CellEntries, Failure, Statistics};
 use crate::fs::ExcludeOptions;
 use crate::id::{SessionId, TreeId};
 use crate::repository::pack_writer::PackSize;
@@ -61,6 +61,8 @@ pub struct BackupOptions {
 pub struct BackupReport {
     /// The snapshot; `None` for a dry run, or when nothing changed and none was wanted.
     pub snapshot: Option<SessionId>,
+    /// What the snapshot says of itself.
+    pub entries: Option<CellEntries>,
     /// What it was compared with.
     pub parent: Option<SessionId>,
     /// Root tree.

@@ -67,6 +67,7 @@ fn backup(cx: &Context, options: &BackupOptions, begun: Duration) -> Result<Back
         let previous = pass.parents.first().copied();
         let mut report = BackupReport {
             snapshot: None,
+            entries: None,
             parent: previous.map(|p| p.session),
             tree: pass.tree,
             statistics: sum(&earlier, pass.statistics),
@@ -81,13 +82,13 @@ fn backup(cx: &Context, options: &BackupOptions, begun: Duration) -> Result<Back
             report.duration = cx.clock.elapsed().saturating_sub(begun);
             return Ok(report);
         }
-        let id = commit(cx, options, &pass, &report)?;
+        let (id, entries) = commit(cx, options, &pass, &report)?;
         if pass.cut {
             checkpoints += 1;
             earlier = report.statistics;
             continue;
         }
-        report.snapshot = Some(id);
+        (report.snapshot, report.entries) = (Some(id), Some(entries));
         report.duration = cx.clock.elapsed().saturating_sub(begun);
         return Ok(report);
     }
@@ -155,7 +156,12 @@ fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes, selection: &
     Ok(Pass { session: writing.session, parents, tree, started, cut, published, statistics, failures })
 }
 
-fn commit(cx: &Context, options: &BackupOptions, pass: &Pass, report: &BackupReport) -> Result<SessionId> {
+fn commit(
+    cx: &Context,
+    options: &BackupOptions,
+    pass: &Pass,
+    report: &BackupReport,
+) -> Result<(SessionId, CellEntries)> {
     let text = |list: &[String]| {
         let mut list: Vec<Vec<u8>> = list.iter().map(|item| item.as_bytes().to_vec()).collect();
         list.sort();
@@ -178,6 +184,7 @@ fn commit(cx: &Context, options: &BackupOptions, pass: &Pass, report: &BackupRep
         failures: pass.failures.clone(),
     };
     let outcome = if pass.cut { Outcome::Checkpoint } else { Outcome::Snapshot };
-    let outcomes = Outcomes { outcome, tree: pass.tree, parent: pass.parents.first().map(|p| p.session), entries };
-    writing::commit(cx, &pass.session, &pass.published, outcomes)
+    let parent = pass.parents.first().map(|p| p.session);
+    let outcomes = Outcomes { outcome, tree: pass.tree, parent, entries: entries.clone() };
+    Ok((writing::commit(cx, &pass.session, &pass.published, outcomes)?, entries))
 }

@@ -58,10 +58,15 @@ impl SnapshotFilter {
     /// Whether a snapshot fits.
     pub fn fits(&self, snapshot: &Snapshot) -> bool {
         let entries = &snapshot.entries;
-        let fits_host = self.hosts.is_empty() || self.hosts.contains(&entries.host_name);
-        let has_tags = |list: &Vec<Vec<u8>>| list.iter().all(|tag| entries.tags.contains(tag));
+        self.fits_parts(&entries.host_name, &entries.tags, &entries.paths)
+    }
+
+    /// Whether a snapshot of this host, with these tags and paths, fits.
+    pub fn fits_parts(&self, host: &[u8], tags: &[Vec<u8>], paths: &[Vec<u8>]) -> bool {
+        let fits_host = self.hosts.is_empty() || self.hosts.iter().any(|wanted| wanted == host);
+        let has_tags = |list: &Vec<Vec<u8>>| list.iter().all(|tag| tags.contains(tag));
         let fits_tags = self.tags.is_empty() || self.tags.iter().any(has_tags);
-        fits_host && fits_tags && self.paths.iter().all(|path| entries.paths.contains(path))
+        fits_host && fits_tags && self.paths.iter().all(|path| paths.contains(path))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::storage::s3::options::CredentialSource;
 use crate::storage::s3::tls;
 use crate::storage::s3::traffic::TrafficLog;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
@@ -111,17 +112,24 @@ pub(super) async fn load(
         .with_http_client(AllowedOnly { traffic: traffic.clone() })
         .with_use_fips(Some(false))
         .with_use_dual_stack(Some(false));
-    let mut chain = DefaultCredentialsChain::builder().configure(config).region(token_region(endpoint));
-    if let Some(profile) = profile {
-        chain = chain.profile_name(profile);
-    }
-    let chain = chain.build().await;
+    let region = token_region(endpoint);
+    let chain = match profile {
+        // Whoever names a profile means that one, whatever the environment says.
+        Some(profile) => SharedCredentialsProvider::new(
+            ProfileFileCredentialsProvider::builder()
+                .configure(&config.with_region(Some(region)))
+                .profile_name(profile)
+                .build(),
+        ),
+        None => SharedCredentialsProvider::new(
+            DefaultCredentialsChain::builder().configure(config).region(region).build().await,
+        ),
+    };
     let first = tokio::time::timeout(PATIENCE, chain.provide_credentials())
         .await
         .map_err(|_| Failure::new(Cause::Credentials, "no source of credentials answered within a minute"))?;
     let first = first.map_err(|error| Failure::credentials(&error))?;
-    let rest = SharedCredentialsProvider::new(chain);
-    Ok(SharedCredentialsProvider::new(Primed { first: Mutex::new(Some(first)), rest }))
+    Ok(SharedCredentialsProvider::new(Primed { first: Mutex::new(Some(first)), rest: chain }))
 }
 
 /// The region whose token service is asked: the site's own if it is AWS's, else Montréal.

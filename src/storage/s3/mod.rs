@@ -42,6 +42,39 @@ use error::Failure;
 use std::sync::Arc;
 
 /// A bucket, or the part of it below a prefix. Clones share connections, credentials and counts.
+///
+/// It reads and removes, and is no way to create anything:
+///
+/// ```compile_fail,E0277
+/// use cairn::storage::{Publish, s3::S3Storage};
+/// use std::sync::Arc;
+/// fn publish(storage: S3Storage) -> Arc<dyn Publish> {
+///     Arc::new(storage)
+/// }
+/// ```
+///
+/// which takes a bucket that was judged in this run:
+///
+/// ```
+/// use cairn::clock::Clock;
+/// use cairn::residency::ResidentBucket;
+/// use cairn::storage::{Publish, StorageError, s3::S3Storage};
+/// use std::sync::Arc;
+/// fn publish(
+///     storage: &S3Storage,
+///     resident: ResidentBucket,
+///     clock: Arc<dyn Clock>,
+/// ) -> Result<Arc<dyn Publish>, StorageError> {
+///     Ok(Arc::new(storage.sender(resident, clock)?))
+/// }
+/// ```
+///
+/// Nor is there another way to a sender:
+///
+/// ```compile_fail,E0624
+/// use cairn::storage::s3::S3Sender;
+/// let new = S3Sender::new;
+/// ```
 #[derive(Debug, Clone)]
 pub struct S3Storage {
     connection: Arc<Connection>,

@@ -69,7 +69,7 @@ impl Timeouts {
 pub enum CredentialSource {
     /// Environment, profile, web identity, container, instance, in this order; the first that has some.
     Chain {
-        /// Name of the profile; `None` for `AWS_PROFILE` or `default`.
+        /// Name of a profile that is used instead of all these; `None` for the chain, with `AWS_PROFILE` or `default`.
         profile: Option<String>,
     },
     /// These.

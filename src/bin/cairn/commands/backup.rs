@@ -4,6 +4,7 @@ use crate::args::BackupArgs;
 use crate::commands::{init, residency};
 use crate::exit::{Exit, Failure, Result, chain};
 use crate::progress::{Progress, finish, say_list};
+use crate::replicas::Known;
 use crate::run::{Need, Opened, Run, host_name, user_name};
 use crate::settings::SecretSource;
 use crate::{sources, values};
@@ -28,6 +29,9 @@ pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
     let paths = sources::collect(&args.paths, &args.files_from, &args.files_from0)?;
     let excludes = excludes(run, args)?;
     let (opened, is_new) = open(run, args)?;
+    if Known::new(&run.state, opened.id()).replica_at(run.location()).ok().flatten().is_some() {
+        run.output.warn("this is a replica: a snapshot that is made here is not in the repository that it replicates");
+    }
     if !args.dry_run {
         // What killed runs were writing; what a live one writes is left alone, however old it is.
         residency::publish_declaration(run, &opened)?;
@@ -72,6 +76,11 @@ pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
             return Err(Failure::from(error).while_trying(tried));
         }
     };
+    if let (Some(id), Some(entries)) = (report.snapshot, &report.entries)
+        && let Err(failure) = Known::new(&run.state, opened.id()).note([(id, entries)])
+    {
+        run.output.info(&failure.message);
+    }
     let name = report.snapshot.map_or_else(|| format!("no-snapshot-{}", std::process::id()), |id| id.to_string());
     let list = finish(run, progress, &name);
     let failed = report.statistics.failed;
@@ -169,7 +178,7 @@ fn say(run: &Run, opened: &Opened, options: &BackupOptions, report: &BackupRepor
         "total_duration": report.duration.as_secs_f64(),
         "dry_run": options.dry_run,
         "repository_id": opened.id().to_string(),
-        "repository": run.location().to_string(),
+        "repository": opened.location.to_string(),
         "same_disk": same_disk.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
         "failed_list": list.map(Path::to_string_lossy),
     }))?;

@@ -2,6 +2,7 @@
 
 use crate::args::CheckArgs;
 use crate::exit::{Exit, Failure, Result};
+use crate::failover;
 use crate::output::shown;
 use crate::progress::Progress;
 use crate::run::{Need, Opened, Run};
@@ -12,7 +13,8 @@ use std::time::Duration;
 
 /// Checks, and says what is wrong.
 pub(crate) fn run(run: &Run, args: &CheckArgs) -> Result<Exit> {
-    let opened = run.open(Need::Check)?;
+    // Damage at one site is no news of the other: this never falls over.
+    let opened = failover::at_site(run, args.site.site.as_deref())?.open(Need::Check)?;
     let begun = run.clock.elapsed();
     let progress = Progress::start(&run.output, &run.state, run.settings.fps);
     let options = CheckOptions { read_data: args.read_data, purpose: args.purpose.clone() };
@@ -61,7 +63,7 @@ fn say(run: &Run, opened: &Opened, args: &CheckArgs, report: &CheckReport, took:
         "read_data": args.read_data,
         "total_duration_s": took.as_secs_f64(),
         "repository_id": opened.id().to_string(),
-        "repository": run.location().to_string(),
+        "repository": opened.location.to_string(),
     }))?;
     let outcome = match report.problem_count {
         0 => "no damage found".to_owned(),

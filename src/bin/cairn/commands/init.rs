@@ -14,9 +14,9 @@ use cairn::format::key_slot::{SlotKind, SlotNotes, Unlock};
 use cairn::id::RepositoryId;
 use cairn::repository::open::{NewRepository, create_with_id};
 use cairn::repository::{Access, RepositoryError};
-use cairn::residency::Policy;
+use cairn::residency::{Pin, Policy};
 use cairn::storage::s3::{CreateMode, S3Sender};
-use cairn::storage::{Location, Publish, Store};
+use cairn::storage::{Location, Publish, StorageError, Store};
 use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -37,7 +37,8 @@ pub(crate) struct Made {
 /// Makes a repository and says where its keys are.
 pub(crate) fn run(run: &Run, args: &InitArgs) -> Result<Exit> {
     let chunker = args.chunk_size.map_or_else(|| Ok(ChunkerParams::default()), chunker)?;
-    let policy = Policy { deny_us_parent: args.deny_us_parent, ..Policy::new(args.pin.clone()) };
+    let pin = args.pin.clone().unwrap_or(Pin::Canada);
+    let policy = Policy { deny_us_parent: args.deny_us_parent, ..Policy::new(pin) };
     match make(run, &policy, chunker)? {
         Ok(made) => {
             for line in made.lines(run) {
@@ -104,7 +105,8 @@ pub(crate) fn make(
     })?;
     run.state.remember(run.location(), &id, run.clock.now())?;
     let Place { store, remote, judged, .. } = place;
-    let opened = Opened { repository: Arc::new(repository), store, remote, judged };
+    let location = run.location().clone();
+    let opened = Opened { repository: Arc::new(repository), location, store, remote, judged };
     residency::publish_declaration(run, &opened)?;
     if policy.deny_us_parent {
         residency::publish_policy(run, &opened, None, "", policy)?;
@@ -113,20 +115,30 @@ pub(crate) fn make(
     Ok(Ok(Made { opened, key_file, recovery_file }))
 }
 
-/// A place for a new repository.
-struct Place {
-    store: Store,
-    publish: Option<Arc<dyn Publish>>,
+/// A place that may be sent to, whatever is there.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) store: Store,
+    pub(crate) publish: Option<Arc<dyn Publish>>,
     sender: Option<Arc<S3Sender>>,
-    remote: Option<Arc<Remote>>,
-    judged: Option<Judged>,
+    pub(crate) remote: Option<Arc<Remote>>,
+    pub(crate) judged: Option<Judged>,
 }
 
 /// Makes a directory, or finds out whether something may be sent to a bucket. Before any key is made: a place that is
 /// refused leaves nothing behind.
-fn place(run: &Run, policy: &Policy) -> Result<Place> {
+pub(crate) fn place(run: &Run, policy: &Policy) -> Result<Place> {
+    place_at(run, policy, cairn::storage::create)
+}
+
+/// As [`place`], with a local directory opened in this way.
+pub(crate) fn place_at(
+    run: &Run,
+    policy: &Policy,
+    open: impl FnOnce(&Location) -> std::result::Result<Store, StorageError>,
+) -> Result<Place> {
     let Some(remote) = run.reach(Some(policy))? else {
-        let store = cairn::storage::create(run.location())?;
+        let store = open(run.location())?;
         refuse_network(&store, run.location())?;
         return Ok(Place { publish: store.publish().cloned(), store, sender: None, remote: None, judged: None });
     };
@@ -144,7 +156,7 @@ fn place(run: &Run, policy: &Policy) -> Result<Place> {
 
 impl Place {
     /// Finds out how the store creates objects, and says so where that is not enough.
-    fn probe(&self, run: &Run) -> Result<()> {
+    pub(crate) fn probe(&self, run: &Run) -> Result<()> {
         let Some(sender) = &self.sender else { return Ok(()) };
         let remove = self.store.remove().map(|remove| &**remove);
         let probe = sender

@@ -3,8 +3,9 @@
 use crate::args::LsArgs;
 use crate::commands::snapshots;
 use crate::exit::{Exit, Failure, Result, chain};
+use crate::failover::{self, Found};
 use crate::output::{Results, put_path, shown};
-use crate::run::{Need, Run, host_name};
+use crate::run::Run;
 use crate::{signals, values};
 use cairn::engine::browse::SnapshotTree;
 use cairn::format::node::{Content, Node};
@@ -18,12 +19,8 @@ use std::sync::atomic::Ordering;
 pub(crate) fn run(run: &Run, args: &LsArgs) -> Result<Exit> {
     let (name, path) = snapshots::split(&args.snapshot)?;
     let filter = snapshots::filter(&args.filter)?;
-    let opened = run.open(Need::Read)?;
-    let all = snapshots::load(run, &opened)?;
+    let Found { opened, snapshot, .. } = failover::open_snapshot(run, &name, &filter, args.site.site.as_deref())?;
     let tried = || format!("list snapshot {name} of {}", run.named(&opened));
-    let snapshot = all
-        .resolve(&name, host_name().as_bytes(), &filter)
-        .map_err(|error| Failure::from(error).while_trying(tried()))?;
     let view =
         opened.repository.load_view(Damage::Collect).map_err(|error| Failure::from(error).while_trying(tried()))?;
     let reader = PackReader::new(opened.repository.clone(), Arc::new(view.index));

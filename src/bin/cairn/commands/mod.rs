@@ -2,11 +2,13 @@
 
 mod backup;
 mod check;
+mod copy;
 mod generate;
 mod init;
 mod key;
 mod ls;
 mod recover;
+mod replicate;
 mod residency;
 mod restore;
 mod snapshots;
@@ -60,12 +62,17 @@ fn dispatch(command: Command, settings: Settings, output: &Arc<Output>) -> Resul
     }
     let mut run = Run::new(settings, output.clone());
     match command {
-        Command::Init(args) => init::run(&run, &args),
+        Command::Init(args) => match &args.replica_of {
+            Some(of) => replicate::init(&run, &args, of),
+            None => init::run(&run, &args),
+        },
         Command::Backup(args) => backup::run(&run, &args),
         Command::Restore(args) => restore::run(&run, &args),
         Command::Snapshots(args) => snapshots::run(&run, &args),
         Command::Ls(args) => ls::run(&run, &args),
         Command::Check(args) => check::run(&run, &args),
+        Command::Replicate(args) => replicate::run(&run, &args),
+        Command::Copy(args) => copy::run(&run, &args),
         Command::Key(command) => key::run(&run, &command),
         Command::Recover(args) => recover::run(&mut run, &args),
         Command::Residency(command) => residency::run(&mut run, &command),

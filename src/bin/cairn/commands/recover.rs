@@ -1,7 +1,6 @@
 //! `cairn recover`: back to a repository with nothing but the recovery key. Works where the repository can only be read.
 
 use crate::args::{RecoverArgs, RecoverStoreArgs};
-use crate::commands::snapshots;
 use crate::exit::{Exit, Failure, Result, chain};
 use crate::remote::{Remote, Target, canonical};
 use crate::run::{Need, Opened, Reached, Run};
@@ -31,13 +30,14 @@ pub(crate) fn run(run: &mut Run, args: &RecoverArgs) -> Result<Exit> {
         None => run.find_existing(Need::Read)?,
     };
     // Whoever holds the recovery key decides what is here: another repository than before is remembered from now on.
-    let opened = run.open_with(reached, &config, &recovery, Need::Read)?;
+    let mut opened = run.open_with(reached, &config, &recovery, Need::Read)?;
     let installed_sites = install_sites(run, &opened)?;
     if let Some(location) = args.store.endpoint.as_ref().and_then(|_| named_location(run, &opened)) {
-        run.settings.location = location;
+        run.settings.location = location.clone();
+        opened.location = location;
         run.remember(&opened);
     }
-    let all = snapshots::load(run, &opened)?;
+    let all = run.snapshots(&opened)?;
     if !all.damaged.is_empty() {
         let count = values::count(all.damaged.len() as u64, "snapshot", "snapshots");
         run.output.warn(&format!("{count} cannot be read; `cairn check` says more"));

@@ -3,8 +3,9 @@
 use crate::args::{Overwrite as OverwriteArg, RestoreArgs};
 use crate::commands::snapshots;
 use crate::exit::{Exit, Failure, Result};
+use crate::failover::{self, Found};
 use crate::progress::{Progress, finish, say_list};
-use crate::run::{Need, Opened, Run, host_name};
+use crate::run::{Opened, Run};
 use crate::settings::absolute;
 use crate::values;
 use cairn::engine::restore::{self, Overwrite, RestoreOptions, RestoreReport};
@@ -33,16 +34,13 @@ pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
         purpose: args.purpose.clone(),
         ..RestoreOptions::default()
     };
-    let opened = run.open(Need::Read)?;
-    let all = snapshots::load(run, &opened)?;
+    let Found { opened, snapshot, first_site_failed } =
+        failover::open_snapshot(run, &name, &filter, args.site.site.as_deref())?;
     let tried =
         || format!("restore {} of {} to {}", args.snapshot.display(), run.named(&opened), args.target.display());
-    let snapshot = all
-        .resolve(&name, host_name().as_bytes(), &filter)
-        .map_err(|error| Failure::from(error).while_trying(tried()))?;
 
     let progress = Progress::start(&run.output, &run.state, run.settings.fps);
-    let result = restore::run(&run.context(&opened, progress.sink()), snapshot, &options);
+    let result = restore::run(&run.context(&opened, progress.sink()), &snapshot, &options);
     let report = match result {
         Ok(report) => report,
         Err(error) => {
@@ -55,7 +53,7 @@ pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
         }
     };
     let list = finish(run, progress, &format!("restore-{}-{}", snapshot.id, std::process::id()));
-    let said = say(run, &opened, &options, &report, list.as_deref());
+    let said = say(run, &opened, &options, &report, list.as_deref(), first_site_failed.as_deref());
     if report.failed > 0 {
         say_list(&run.output, report.failed, list.as_deref());
     }
@@ -73,6 +71,7 @@ fn say(
     options: &RestoreOptions,
     report: &RestoreReport,
     list: Option<&Path>,
+    first_site_failed: Option<&str>,
 ) -> Result<()> {
     if report.sockets_skipped > 0 {
         let sockets = values::count(report.sockets_skipped, "socket was", "sockets were");
@@ -96,8 +95,9 @@ fn say(
         "owners_not_set": report.owners_not_set,
         "dry_run": options.dry_run,
         "repository_id": opened.id().to_string(),
-        "repository": run.location().to_string(),
+        "repository": opened.location.to_string(),
         "target": options.target.to_string_lossy(),
+        "first_site_failed": first_site_failed,
         "failed_list": list.map(Path::to_string_lossy),
     }))?;
     let verb = if options.dry_run { "would be restored" } else { "restored" };

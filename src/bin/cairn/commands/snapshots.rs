@@ -1,20 +1,25 @@
 //! `cairn snapshots`, and how other commands find the snapshot that a text names.
 
 use crate::args::{FilterArgs, SnapshotsArgs};
-use crate::exit::{Exit, Failure, Result, chain};
+use crate::exit::{Exit, Failure, Result};
+use crate::failover;
 use crate::output::shown;
 use crate::run::{Need, Opened, Run, host_name};
 use crate::{sources, values};
-use cairn::engine::browse::{Snapshot, SnapshotFilter, Snapshots};
+use cairn::engine::browse::{Snapshot, SnapshotFilter};
 use cairn::id::SessionId;
 use serde_json::{Value, json};
 use std::os::unix::ffi::OsStrExt as _;
 
 /// Lists snapshots.
 pub(crate) fn run(run: &Run, args: &SnapshotsArgs) -> Result<Exit> {
-    let opened = run.open(Need::Read)?;
-    let snapshots = load(run, &opened)?;
     let filter = filter(&args.filter)?;
+    let at = failover::at_site(run, args.site.site.as_deref())?;
+    let with_hint =
+        |failure| if args.site.site.is_none() { failover::with_replica_hint(run, failure) } else { failure };
+    let opened = at.open(Need::Read).map_err(with_hint)?;
+    let snapshots = at.snapshots(&opened).map_err(with_hint)?;
+    failover::note(run, &opened, &snapshots);
     let rows: Vec<&Snapshot> = snapshots.matching(&filter).collect();
     let exit = if snapshots.damaged.is_empty() { Exit::Done } else { Exit::Damage };
     let mut results = run.output.results();
@@ -57,16 +62,6 @@ fn joined(list: &[Vec<u8>], separator: &str) -> String {
     list.iter().map(|item| shown(item)).collect::<Vec<_>>().join(separator)
 }
 
-/// Reads which snapshots there are, and warns of those that cannot be read.
-pub(crate) fn load(run: &Run, opened: &Opened) -> Result<Snapshots> {
-    let snapshots = Snapshots::load(&opened.repository)
-        .map_err(|error| Failure::from(error).while_trying(format!("list the snapshots of {}", run.named(opened))))?;
-    for error in &snapshots.damaged {
-        run.output.warn(&chain(error));
-    }
-    Ok(snapshots)
-}
-
 /// The filter that the arguments describe.
 pub(crate) fn filter(args: &FilterArgs) -> Result<SnapshotFilter> {
     let paths =
@@ -81,7 +76,7 @@ pub(crate) fn filter(args: &FilterArgs) -> Result<SnapshotFilter> {
 
 /// The id of the snapshot that a text names.
 pub(crate) fn resolve(run: &Run, opened: &Opened, text: &str, filter: &SnapshotFilter) -> Result<SessionId> {
-    load(run, opened)?
+    run.snapshots(opened)?
         .resolve(text, host_name().as_bytes(), filter)
         .map(|snapshot| snapshot.id)
         .map_err(|error| Failure::from(error).while_trying(format!("find snapshot {text} in {}", run.named(opened))))

@@ -8,7 +8,7 @@ use crate::run::{Need, Opened, Run};
 use crate::values::time_seconds;
 use cairn::format::policy::{EXCEPTIONS_MAX, PolicyRecord};
 use cairn::repository::sites;
-use cairn::residency::{Exception, Pin, Policy};
+use cairn::residency::{Exception, Policy};
 use serde_json::{Value, json};
 
 /// The policy that counts, and what it was made from.
@@ -46,7 +46,7 @@ pub(crate) fn run(run: &Run, args: &PinArgs) -> Result<Exit> {
     let mut policy = current.policy.clone();
     let mut widened_by = current.widened_by().to_owned();
     if let Some(pin) = &args.narrow {
-        if is_wider(pin, &policy.pin) {
+        if pin.is_wider_than(&policy.pin) {
             return Err(Failure::usage(
                 format!("--narrow: {pin} is not within {}", policy.pin),
                 "a wider pin needs --widen and --signed-by",
@@ -55,7 +55,7 @@ pub(crate) fn run(run: &Run, args: &PinArgs) -> Result<Exit> {
         policy.pin = pin.clone();
     }
     if let Some(pin) = &args.widen {
-        if !is_wider(pin, &policy.pin) {
+        if !pin.is_wider_than(&policy.pin) {
             let hint = "give --narrow to allow less";
             return Err(Failure::usage(format!("--widen: {pin} is within {} already", policy.pin), hint));
         }
@@ -136,15 +136,6 @@ fn store(
     Ok(Exit::Done)
 }
 
-/// Whether some place of `pin` is outside of `of`.
-fn is_wider(pin: &Pin, of: &Pin) -> bool {
-    match (pin, of) {
-        (_, Pin::Canada) => false,
-        (Pin::Canada, Pin::Provinces(_)) => true,
-        (Pin::Provinces(places), Pin::Provinces(allowed)) => !places.iter().all(|place| allowed.contains(place)),
-    }
-}
-
 fn say(run: &Run, opened: &Opened, policy: &Policy, number: Option<u32>, widened_by: &str) -> Result<()> {
     let made_with = &opened.repository.config().pin;
     let origin = match number {
@@ -188,24 +179,4 @@ fn exception(exception: &Exception) -> Value {
         "signed_by": exception.signed_by,
         "expires": time_seconds(exception.expires),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wider_is_what_allows_more() {
-        for (pin, of, wider) in [
-            ("CA", "CA", false),
-            ("QC", "CA", false),
-            ("CA", "QC", true),
-            ("QC", "ON,QC", false),
-            ("AB,QC", "ON,QC", true),
-            ("ON,QC", "ON,QC", false),
-        ] {
-            let parse = |text| Pin::parse(text).map_err(|error| error.to_string());
-            assert_eq!(parse(pin).and_then(|pin| parse(of).map(|of| is_wider(&pin, &of))), Ok(wider), "{pin} of {of}");
-        }
-    }
 }
