@@ -7,6 +7,7 @@ use crate::format::cell::CellKeys;
 use crate::format::config::Config;
 use crate::format::envelope::Place;
 use crate::format::layout::DatasetLayout;
+use crate::repository::cells::CellMemory;
 use crate::storage::{Fetch, Publish};
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub struct Repository {
     pub(in crate::repository) root: DatasetRoot,
     pub(in crate::repository) keys: DatasetKeys,
     pub(in crate::repository) random: Arc<dyn Randomness>,
+    /// Cells that were read in this run, see `view.rs`.
+    pub(in crate::repository) cells: CellMemory,
 }
 
 impl Repository {
@@ -39,7 +42,7 @@ impl Repository {
         random: Arc<dyn Randomness>,
     ) -> Self {
         let keys = root.keys();
-        Self { access, config, master, root, keys, random }
+        Self { access, config, master, root, keys, random, cells: CellMemory::default() }
     }
 
     /// The same repository with a way to create objects: a network store hands that out only once its place was judged, and

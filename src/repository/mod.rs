@@ -4,6 +4,7 @@
 //! before segments. So whatever is visible is complete, and what an interrupted run left is either adopted or garbage,
 //! never half of something.
 
+pub mod cells;
 pub mod claims;
 pub mod error;
 pub mod handle;

@@ -132,6 +132,19 @@ pub fn open(
     if let Some(expected) = expected.filter(|id| **id != found.repository) {
         return Err(RepositoryError::Another { expected: expected.to_string(), found: found.repository.to_string() });
     }
+    open_identified(access, &found, unlock, random)
+}
+
+/// Opens the repository that [`identify`] found at a place.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_identified(
+    access: Access,
+    found: &Config,
+    unlock: &Unlock,
+    random: Arc<dyn Randomness>,
+) -> Result<Repository> {
     let Unlocked { master, roots } = key_store::unlock(&*access.fetch, &found.repository, unlock)?;
     let name = layout::config(&found.repository);
     let bytes = access.fetch.read(&name, CONFIG_LEN_MAX)?;

@@ -11,6 +11,7 @@ use crate::repository::error::{RepositoryError, Result};
 use crate::repository::handle::Repository;
 use crate::repository::index::{BlobIndex, BlobInfo, Index, Location, PackInfo};
 use std::collections::HashMap;
+use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Opened pack headers kept; about 200 bytes each.
@@ -25,10 +26,37 @@ pub struct ReadBuffers {
     decompressor: Decompressor,
     /// The plaintext of the blob read last, one part after the other.
     pub plain: [Vec<u8>; 2],
-    /// Bytes of a pack that were read ahead, …
-    ahead: Vec<u8>,
-    /// … of which pack, and from where on.
-    ahead_of: Option<(u32, u64)>,
+    ahead: Option<Ahead>,
+}
+
+/// Bytes of a pack that were asked for ahead.
+struct Ahead {
+    pack: u32,
+    /// The next byte to come.
+    at: u64,
+    end: u64,
+    bytes: Box<dyn Read + Send>,
+}
+
+impl std::fmt::Debug for Ahead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ahead({}, {}..{})", self.pack, self.at, self.end)
+    }
+}
+
+impl Ahead {
+    /// The next bytes from `offset` on; what is between is left out.
+    fn read(&mut self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        let between = offset.saturating_sub(self.at);
+        let skipped = std::io::copy(&mut (&mut self.bytes).take(between), &mut std::io::sink())?;
+        self.at += skipped;
+        if skipped < between {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        self.bytes.read_exact(buf)?;
+        self.at += buf.len() as u64;
+        Ok(())
+    }
 }
 
 impl ReadBuffers {
@@ -40,18 +68,21 @@ impl ReadBuffers {
         let decompressor = Decompressor::new()
             .map_err(|e| RepositoryError::Encode { what: "decompressor", source: FormatError::Codec(e) })?;
         let plain = [Vec::new(), Vec::new()];
-        Ok(Self { sealed: Vec::new(), decompressor, plain, ahead: Vec::new(), ahead_of: None })
+        Ok(Self { sealed: Vec::new(), decompressor, plain, ahead: None })
     }
 
-    /// Takes a range of a pack from what was read ahead into `sealed`, if it is all there.
+    /// Takes a range of a pack from what was asked for ahead into `sealed`, if it is still to come.
     fn take_ahead(&mut self, pack: u32, offset: u64, len: usize) -> bool {
-        let Some((of, from)) = self.ahead_of else { return false };
-        let start = offset.checked_sub(from).filter(|_| of == pack).and_then(|start| usize::try_from(start).ok());
-        let range = start.and_then(|start| Some(start..start.checked_add(len)?));
-        let Some(bytes) = range.and_then(|range| self.ahead.get(range)) else { return false };
-        self.sealed.clear();
-        self.sealed.extend_from_slice(bytes);
-        true
+        let end = offset.saturating_add(len as u64);
+        let Some(ahead) = self.ahead.as_mut().filter(|a| a.pack == pack && a.at <= offset && end <= a.end) else {
+            return false;
+        };
+        self.sealed.resize(len, 0);
+        let is_read = ahead.read(offset, &mut self.sealed).is_ok();
+        if !is_read || ahead.at == ahead.end {
+            self.ahead = None;
+        }
+        is_read
     }
 }
 
@@ -167,8 +198,9 @@ impl PackReader {
         Ok(())
     }
 
-    /// Reads the blobs from `first` to `last`, of one pack, with one request, and what is between them; the next calls of
-    /// [`PackReader::read_blob`] with the same buffers take them from there. If it fails, they ask for themselves, and say why.
+    /// Asks for the blobs from `first` to `last`, of one pack, with one request, and what is between them; the next calls of
+    /// [`PackReader::read_blob`] with the same buffers take them from there, in this order. If it fails, they ask for
+    /// themselves, and say why. Does nothing where a store gains nothing by it.
     pub fn read_ahead(&self, first: BlobIndex, last: BlobIndex, buffers: &mut ReadBuffers) {
         let (from, to) = (self.index.blob(first), self.index.blob(last));
         let pack = &self.index.packs()[from.pack as usize];
@@ -178,15 +210,11 @@ impl PackReader {
         let start = if !is_header_known && u64::from(from.offset) <= gap { 0 } else { u64::from(from.offset) };
         let end = u64::from(to.offset) + u64::from(to.stored[0]) + u64::from(to.stored[1]);
         let name = self.pack_name(pack);
-        buffers.ahead_of = None;
-        buffers.ahead.resize(end.saturating_sub(start) as usize, 0);
-        if self.repository.fetch().read_range(&name, start, &mut buffers.ahead).is_err() {
-            return;
-        }
-        buffers.ahead_of = Some((from.pack, start));
+        let bytes = self.repository.fetch().stream(&name, start, end.saturating_sub(start));
+        buffers.ahead = bytes.map(|bytes| Ahead { pack: from.pack, at: start, end, bytes });
         if start == 0
-            && let Some(header) = buffers.ahead.get(..pack.header_len as usize)
-            && let Ok(open) = open_header(&self.repository, pack.kind, &name, header)
+            && buffers.take_ahead(from.pack, 0, pack.header_len as usize)
+            && let Ok(open) = open_header(&self.repository, pack.kind, &name, &buffers.sealed)
         {
             self.remember_header(from.pack, open);
         }

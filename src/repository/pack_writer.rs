@@ -29,10 +29,10 @@ pub struct PackSize {
 }
 
 impl PackSize {
-    /// About 32 MiB for contents and 8 MiB for trees.
+    /// About 36 MiB for contents and 8 MiB for trees: on a store, each is a request.
     pub fn default_for(kind: PackKind) -> Self {
         match kind {
-            PackKind::Data => Self { from: 24 << 20, to: 40 << 20 },
+            PackKind::Data => Self { from: 32 << 20, to: 44 << 20 },
             PackKind::Meta => Self { from: 6 << 20, to: 10 << 20 },
         }
     }

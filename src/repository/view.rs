@@ -1,34 +1,19 @@
 //! The view: which cells count, and the index they name. Built by listing, in the order that the writer's rules ask for;
 //! nothing of it comes from a cache or from before.
 
-use crate::format::cell::{self, Cell, Outcome};
+use crate::format::cell::{self, Outcome};
 use crate::format::sealed::OBJECT_LEN_MAX;
 use crate::format::segment;
 use crate::format::session::expect_id;
 use crate::id::{SegmentId, SessionId};
 use crate::object::ObjectName;
+use crate::repository::cells::StoredCell;
 use crate::repository::error::{RepositoryError, Result};
 use crate::repository::handle::Repository;
 use crate::repository::index::Index;
 use crate::repository::parallel;
-use crate::storage::Listed;
+use crate::storage::{Listed, RequestCost};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-
-/// A cell as stored.
-#[derive(Debug, Clone)]
-pub struct StoredCell {
-    /// The cell.
-    pub cell: Cell,
-    /// BLAKE3 of its stored bytes.
-    pub hash: [u8; 32],
-}
-
-impl StoredCell {
-    /// Whether it is a snapshot (and not a checkpoint or an abort record).
-    pub fn is_snapshot(&self) -> bool {
-        self.cell.references.outcome == Outcome::Snapshot
-    }
-}
 
 /// What is committed.
 #[derive(Debug, Default)]
@@ -67,7 +52,7 @@ impl Repository {
         let listed = self.fetch().list(&layout.cells())?;
         view.forgotten = self.fetch().list(&layout.forgets())?.iter().filter_map(|o| session_of(&o.name)).collect();
         let at_once = self.fetch().request_cost().parallel;
-        let load = |object: &Listed| self.load_cell(&object.name);
+        let load = |object: &Listed| self.known_cell(&object.name);
         parallel::for_each(&listed, at_once, load, |loaded| match loaded {
             Ok(stored) => {
                 view.cells.insert(stored.cell.references.session, stored);
@@ -80,6 +65,20 @@ impl Repository {
             Err(error) => Err(error),
         })?;
         Ok(view)
+    }
+
+    /// A cell, from this run's memory where it was read before: an object never changes. Where a request costs nothing, the
+    /// memory is worth more.
+    fn known_cell(&self, name: &ObjectName) -> Result<StoredCell> {
+        if self.fetch().request_cost() == RequestCost::NONE {
+            return self.load_cell(name);
+        }
+        if let Some(stored) = self.cells.get(name) {
+            return Ok(stored);
+        }
+        let stored = self.load_cell(name)?;
+        self.cells.put(name, &stored);
+        Ok(stored)
     }
 
     fn load_cell(&self, name: &ObjectName) -> Result<StoredCell> {

@@ -12,7 +12,7 @@ use crate::storage::error::{ErrorKind, Result, StorageError};
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -137,6 +137,10 @@ impl Fetch for CachedFetch {
 
     fn list(&self, prefix: &ObjectName) -> Result<Vec<Listed>> {
         self.inner.list(prefix)
+    }
+
+    fn stream(&self, name: &ObjectName, offset: u64, len: u64) -> Option<Box<dyn Read + Send>> {
+        if (self.keeps)(name) { None } else { self.inner.stream(name, offset, len) }
     }
 
     fn request_cost(&self) -> RequestCost {

@@ -15,6 +15,7 @@ use super::error::Result;
 use crate::object::{Encoded, ObjectName};
 use std::any::Any;
 use std::fmt;
+use std::io::Read;
 
 /// An object seen in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +77,14 @@ pub trait Fetch: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the store says. An error is never an empty or a shorter list.
     fn list(&self, prefix: &ObjectName) -> Result<Vec<Listed>>;
+
+    /// `len` bytes from byte `offset` on with one request, read while they arrive. `None` where [`Fetch::read_range`] is as
+    /// good. A read that fails tells no more than that: `read_range` of what is missing tells why. It ends early only if the
+    /// object does.
+    fn stream(&self, name: &ObjectName, offset: u64, len: u64) -> Option<Box<dyn Read + Send>> {
+        let _ = (name, offset, len);
+        None
+    }
 
     /// What a request costs.
     fn request_cost(&self) -> RequestCost {

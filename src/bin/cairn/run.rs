@@ -16,7 +16,7 @@ use cairn::format::key_slot::Unlock;
 use cairn::format::layout::is_cacheable;
 use cairn::id::RepositoryId;
 use cairn::progress::EventSink;
-use cairn::repository::open::identify;
+use cairn::repository::open::{identify, open_identified};
 use cairn::repository::{Access, Repository, RepositoryError, sites};
 use cairn::residency::{Pin, Policy};
 use cairn::storage::{CachedFetch, ErrorKind, Location, StorageError, Store};
@@ -233,7 +233,7 @@ impl Run {
             _ => store.fetch().clone(),
         };
         let access = Access { fetch, publish: None };
-        let repository = cairn::repository::open::open(access, unlock, Some(&config.repository), self.random.clone())
+        let repository = open_identified(access, config, unlock, self.random.clone())
             .map_err(|error| Failure::from(error).while_trying(self.tried_to_open()))?;
         let location = self.location().clone();
         let opened = Opened { repository: Arc::new(repository), location, store, remote, judged: None };

@@ -91,7 +91,7 @@ pub(super) fn choose(view: &View, host: &HostKey, options: &BackupOptions) -> Re
             .max_by_key(|(_, stored)| stored.cell.references.counter)
     };
     let (snapshot, checkpoint) = (newest(Outcome::Snapshot), newest(Outcome::Checkpoint));
-    let counter = |found: &Option<(&SessionId, &crate::repository::view::StoredCell)>| {
+    let counter = |found: &Option<(&SessionId, &crate::repository::cells::StoredCell)>| {
         found.map_or(0, |(_, stored)| stored.cell.references.counter)
     };
     let checkpoint = checkpoint.filter(|_| counter(&checkpoint) > counter(&snapshot));

@@ -18,12 +18,13 @@ use crate::progress::Event;
 use crate::repository::RepositoryError;
 use crate::storage::{Listed, StorageError};
 use std::collections::HashSet;
+use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Bytes read at a time, …
+/// Bytes read at a time.
 const PIECE_LEN: u64 = 1 << 20;
-/// … and where each request takes long.
-const PIECE_LEN_MAX: u64 = 8 << 20;
+/// Longest end of a pack: padding, trailer and footer.
+const END_LEN_MAX: u64 = 64 << 20;
 
 enum Job {
     Pack(Box<PackEntry>),
@@ -103,12 +104,15 @@ struct Stream<'a> {
     hasher: StoredHasher,
     /// The hash of all but the signature, once that much was read.
     signed: [u8; 32],
+    /// All of it with one request, where that is better.
+    whole: Option<Box<dyn Read + Send>>,
 }
 
 impl<'a> Stream<'a> {
     fn new(cx: &'a Context, name: &'a ObjectName, size: u64, piece: &mut Vec<u8>) -> Self {
         piece.clear();
-        Self { cx, name, size, at: 0, taken: 0, hasher: StoredHasher::new(), signed: [0; 32] }
+        let whole = cx.repository.fetch().stream(name, 0, size);
+        Self { cx, name, size, at: 0, taken: 0, hasher: StoredHasher::new(), signed: [0; 32], whole }
     }
 
     /// Takes the next `len` bytes; into `out` if there is one.
@@ -136,18 +140,22 @@ impl<'a> Stream<'a> {
     }
 
     fn fill(&mut self, piece: &mut Vec<u8>) -> std::result::Result<(), StorageError> {
-        let piece_len = self.cx.repository.fetch().request_cost().span.clamp(PIECE_LEN, PIECE_LEN_MAX);
         // A piece never goes across the beginning of the signature, so that the hash before it can be told.
         let signature = self.size.saturating_sub(SIGNATURE_LEN as u64);
         let end = if self.at < signature { signature } else { self.size };
-        let len = (end - self.at).min(piece_len) as usize;
+        let len = (end - self.at).min(PIECE_LEN) as usize;
         if len == 0 {
             let detail = "it ends too early";
             return Err(StorageError::new("read", self.name, crate::storage::ErrorKind::Truncated, detail));
         }
         piece.resize(len, 0);
         self.taken = len;
-        self.cx.repository.fetch().read_range(self.name, self.at, piece)?;
+        let is_read = self.whole.as_mut().is_some_and(|whole| whole.read_exact(piece).is_ok());
+        if !is_read {
+            // Why it failed, if it did, is said by asking for this piece alone.
+            self.whole = None;
+            self.cx.repository.fetch().read_range(self.name, self.at, piece)?;
+        }
         self.taken = 0;
         self.hasher.update(piece);
         self.at += len as u64;
@@ -325,30 +333,28 @@ impl<'a> Pack<'a> {
         buffers: &mut Buffers,
     ) -> std::result::Result<(Option<crate::id::HostKey>, [u8; SIGNATURE_LEN]), String> {
         let (size, at) = (self.entry.size, stream.position(&buffers.piece));
-        let left = size - at;
-        let mut footer = [0; FOOTER_LEN];
-        let footer_at = size.checked_sub(FOOTER_LEN as u64).ok_or("ends before its footer")?;
-        self.cx.repository.fetch().read_range(&self.name, footer_at, &mut footer).map_err(|e| e.to_string())?;
-        let end_len = pack::end_len(&footer).map_err(|e| chain(&e)).and_then(|len| {
-            if len as u64 <= left { Ok(len as u64) } else { Err("its trailer overlaps its blobs".into()) }
-        });
-        let padding = end_len.as_ref().map_or(left, |len| left - len);
-        stream.take(padding, &mut buffers.piece, None).map_err(|e| e.to_string())?;
+        let left = size.checked_sub(at).filter(|left| *left <= END_LEN_MAX).ok_or("its end is longer than any")?;
+        stream.take(left, &mut buffers.piece, Some(&mut buffers.sealed)).map_err(|e| e.to_string())?;
+        let footer = buffers.sealed.last_chunk::<FOOTER_LEN>().ok_or("ends before its footer")?;
+        let end_len = pack::end_len(footer)
+            .map_err(|e| chain(&e))
+            .and_then(|len| if len as u64 <= left { Ok(len) } else { Err("its trailer overlaps its blobs".into()) });
         let mut host = None;
-        if let Ok(end_len) = &end_len {
-            stream.take(*end_len, &mut buffers.piece, Some(&mut buffers.sealed)).map_err(|e| e.to_string())?;
-            match pack::decode_end(self.entry.kind, open, &buffers.sealed) {
-                Ok(trailer) => {
-                    host = Some(trailer.host);
-                    if trailer.blobs != self.entry.blobs {
-                        self.error(Some(at + padding), "its trailer lists other blobs than the index", Reach::Nothing);
+        match end_len {
+            Ok(end_len) => {
+                let padding = buffers.sealed.len() - end_len;
+                let trailer_at = Some(at + padding as u64);
+                match pack::decode_end(self.entry.kind, open, &buffers.sealed[padding..]) {
+                    Ok(trailer) => {
+                        host = Some(trailer.host);
+                        if trailer.blobs != self.entry.blobs {
+                            self.error(trailer_at, "its trailer lists other blobs than the index", Reach::Nothing);
+                        }
                     }
+                    Err(error) => self.error(trailer_at, format!("trailer: {}", chain(&error)), Reach::Nothing),
                 }
-                Err(error) => self.error(Some(at + padding), format!("trailer: {}", chain(&error)), Reach::Nothing),
             }
-        }
-        if let Err(what) = end_len {
-            self.error(Some(footer_at), what, Reach::Nothing);
+            Err(what) => self.error(Some(size - FOOTER_LEN as u64), what, Reach::Nothing),
         }
         let mut signature = [0; SIGNATURE_LEN];
         signature.copy_from_slice(&footer[FOOTER_LEN - SIGNATURE_LEN..]);

@@ -171,6 +171,11 @@ impl Connection {
         self.runtime.as_ref().ok_or_else(gone)?.block_on(future)
     }
 
+    /// Runs a future beside everything else; `None` if there is no runtime any more.
+    pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Option<()> {
+        self.runtime.as_ref().map(|runtime| drop(runtime.spawn(future)))
+    }
+
     /// Tries until it succeeds, cannot, or took too long. `note` is told of every decision to go on.
     pub(super) async fn retried<T, F>(&self, mut note: impl FnMut(Decision), attempt: impl FnMut() -> F) -> Attempt<T>
     where

@@ -53,13 +53,11 @@ impl Connection {
 
     /// Fills `buf` from byte `offset` on.
     pub(super) async fn get_range(&self, name: &ObjectName, offset: u64, buf: &mut [u8]) -> Attempt<()> {
-        let end = offset.checked_add(buf.len() as u64).filter(|end| i64::try_from(*end).is_ok());
-        let Some(end) = end.filter(|end| *end > offset) else {
+        let Some(wanted) = Wanted::new(offset, buf.len() as u64) else {
             // No byte, or bytes that no object has: only its length is of interest.
             let size = self.size(name).await?;
-            return if end.is_some_and(|end| end <= size) { Ok(()) } else { Err(ends_at(size)) };
+            return if buf.is_empty() && offset <= size { Ok(()) } else { Err(ends_at(size)) };
         };
-        let wanted = Wanted { start: offset, end };
         // Not a closure: each attempt needs the buffer for itself.
         let mut retry = Retry::new();
         loop {
@@ -79,35 +77,37 @@ impl Connection {
     }
 
     async fn get_range_once(&self, name: &ObjectName, wanted: Wanted, buf: &mut [u8]) -> Attempt<()> {
-        let answer = self.request(name, Some(wanted)).await?;
-        let mut skip = match answer.content_range() {
-            Some(text) => wanted.check(text)?,
-            // A server that does not know ranges sends everything.
-            None => wanted.start,
-        };
-        if let Some(len) = length_of(&answer)?
-            && len < skip + buf.len() as u64
-        {
-            return Err(if answer.content_range().is_some() {
-                Failure::garbage(format!("the part that was sent has {len} bytes instead of {}", buf.len()))
-            } else {
-                ends_at(len)
-            });
-        }
-        let mut body = answer.body;
+        let mut body = self.open_range(name, wanted).await?;
         let mut filled = 0;
         while filled < buf.len() {
-            let Some(piece) = next(&mut body).await? else {
+            let Some(piece) = body.next().await? else {
                 return Err(Failure::garbage(format!("{filled} bytes came of {}", buf.len())));
             };
-            let over = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
-            skip -= over as u64;
-            let piece = &piece[over..];
             let len = piece.len().min(buf.len() - filled);
             buf[filled..filled + len].copy_from_slice(&piece[..len]);
             filled += len;
         }
         Ok(())
+    }
+
+    /// Asks for a part of an object, and holds the answer's head to it.
+    pub(super) async fn open_range(&self, name: &ObjectName, wanted: Wanted) -> Attempt<Body> {
+        let answer = self.request(name, Some(wanted)).await?;
+        let skip = match answer.content_range() {
+            Some(text) => wanted.check(text)?,
+            // A server that does not know ranges sends everything.
+            None => wanted.start,
+        };
+        if let Some(len) = length_of(&answer)?
+            && len < skip + wanted.len()
+        {
+            return Err(if answer.content_range().is_some() {
+                Failure::garbage(format!("the part that was sent has {len} bytes instead of {}", wanted.len()))
+            } else {
+                ends_at(len)
+            });
+        }
+        Ok(Body { inner: answer.body, skip })
     }
 
     async fn request(&self, name: &ObjectName, part: Option<Wanted>) -> Attempt<GetObjectOutput> {
@@ -125,6 +125,21 @@ impl Connection {
     /// Length of an object in bytes.
     pub(super) async fn size(&self, name: &ObjectName) -> Attempt<u64> {
         self.retried(|_| {}, || self.size_once(name)).await
+    }
+
+    /// Whether an object is there to be overwritten. Where there is no bucket, there is none.
+    pub(super) async fn is_there(&self, name: &ObjectName) -> Attempt<bool> {
+        let head = || async {
+            let request = self.client.head_object().bucket(self.bucket.as_str()).key(self.key(name));
+            match request.set_expected_bucket_owner(self.owner()).send().await {
+                Ok(_) => Ok(true),
+                Err(error) => match Failure::of(&error) {
+                    missing if missing.is_status(404) => Ok(false),
+                    failure => Err(failure),
+                },
+            }
+        };
+        self.retried(|_| {}, head).await
     }
 
     async fn size_once(&self, name: &ObjectName) -> Attempt<u64> {
@@ -184,14 +199,60 @@ fn ends_at(len: u64) -> Failure {
     Failure::new(Cause::Own(ErrorKind::Truncated), format!("it ends at byte {len}"))
 }
 
-/// The bytes of an object from `start` up to `end`, at least one.
+/// An answer's body from the first byte that was asked for on. It may have more than that.
+#[derive(Debug)]
+pub(super) struct Body {
+    inner: ByteStream,
+    /// Bytes before what was asked for.
+    skip: u64,
+}
+
+impl Body {
+    /// The next bytes; `None` at its end.
+    pub(super) async fn next(&mut self) -> Attempt<Option<Bytes>> {
+        while let Some(mut piece) = next(&mut self.inner).await? {
+            let over = usize::try_from(self.skip).unwrap_or(usize::MAX).min(piece.len());
+            self.skip -= over as u64;
+            let piece = piece.split_off(over);
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The bytes of an object from `start` up to `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Wanted {
+pub(super) struct Wanted {
     start: u64,
     end: u64,
 }
 
 impl Wanted {
+    /// `len` bytes from `offset` on; `None` for none, and for what no object has.
+    pub(super) fn new(offset: u64, len: u64) -> Option<Self> {
+        let end = offset.checked_add(len).filter(|end| *end > offset && i64::try_from(*end).is_ok())?;
+        Some(Self { start: offset, end })
+    }
+
+    /// How many bytes.
+    pub(super) fn len(self) -> u64 {
+        self.end - self.start
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
+    /// Takes what came: as much of it as is wanted.
+    pub(super) fn take(&mut self, mut piece: Bytes) -> Bytes {
+        piece.truncate(usize::try_from(self.len()).unwrap_or(usize::MAX));
+        self.start += piece.len() as u64;
+        piece
+    }
+
     /// Reads a `Content-Range` and says how many bytes to skip: none, if it is what was asked for.
     fn check(self, text: &str) -> Attempt<u64> {
         let garbage = || Failure::garbage(format!("the store says that it sent {text:?}"));
@@ -227,6 +288,10 @@ mod tests {
         let wanted = Wanted { start: 100, end: 150 };
         assert_eq!(wanted.check("bytes 100-149/1000").ok(), Some(0));
         assert_eq!(wanted.check("bytes 100-149/*").ok(), Some(0));
+        assert_eq!((Wanted::new(100, 50), Wanted::new(100, 0), Wanted::new(1, u64::MAX)), (Some(wanted), None, None));
+        let mut rest = wanted;
+        assert_eq!((rest.take(Bytes::from_static(&[1; 20])).len(), rest.len()), (20, 30));
+        assert_eq!((rest.take(Bytes::from_static(&[1; 60])).len(), rest.is_empty()), (30, true));
         for (text, kind) in [
             ("bytes 100-119/120", ErrorKind::Truncated),
             ("bytes 100-119/1000", ErrorKind::Transient),

@@ -23,6 +23,7 @@ mod put;
 mod retry;
 mod sender;
 mod stage;
+mod stream;
 mod tls;
 mod traffic;
 mod xml;
@@ -39,7 +40,9 @@ use crate::storage::contract::{Fetch, Listed, Remove, RequestCost};
 use crate::storage::error::Result;
 use connection::Connection;
 use error::Failure;
+use std::io::Read;
 use std::sync::Arc;
+use stream::ObjectStream;
 
 /// A bucket, or the part of it below a prefix. Clones share connections, credentials and counts.
 ///
@@ -142,8 +145,8 @@ impl S3Storage {
     }
 }
 
-/// A request takes as long as some 100 KiB; what is read ahead is in memory twice for each request that is under way.
-const REQUEST_COST: RequestCost = RequestCost { gap: 128 << 10, span: 8 << 20, parallel: 4 };
+/// A request takes as long as some 100 KiB; long ones are read while they arrive, so that one brings a whole pack.
+const REQUEST_COST: RequestCost = RequestCost { gap: 128 << 10, span: 64 << 20, parallel: 4 };
 
 impl Fetch for S3Storage {
     fn request_cost(&self) -> RequestCost {
@@ -163,6 +166,10 @@ impl Fetch for S3Storage {
     fn size(&self, name: &ObjectName) -> Result<u64> {
         let result = self.connection.block_on(self.connection.size(name));
         result.map_err(|failure| failure.into_error("size", name.to_string()))
+    }
+
+    fn stream(&self, name: &ObjectName, offset: u64, len: u64) -> Option<Box<dyn Read + Send>> {
+        ObjectStream::open(&self.connection, name, offset, len).map(|stream| Box::new(stream) as _)
     }
 
     fn list(&self, prefix: &ObjectName) -> Result<Vec<Listed>> {

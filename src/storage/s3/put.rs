@@ -103,12 +103,8 @@ impl Connection {
                 Some(false) => return Ok(Published::Existed),
                 None => {}
             }
-        } else if asks_first {
-            match self.size(name).await {
-                Ok(_) => return Ok(Published::Existed),
-                Err(failure) if failure.is_no_key() => {}
-                Err(failure) => return Err(failure),
-            }
+        } else if asks_first && self.is_there(name).await? {
+            return Ok(Published::Existed);
         }
         match self.put(name, body, now).await {
             Ok(()) => Ok(Published::Created),

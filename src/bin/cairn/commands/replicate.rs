@@ -225,7 +225,7 @@ fn declare(to: &Run, source: &Source, place: &Place) -> Result<()> {
     }
     let access = Access { fetch: place.store.fetch().clone(), publish: place.publish.clone() };
     let unlock = secrets::unlock(&to.settings, &source.config.repository, &to.output)?;
-    let opened = cairn::repository::open::open(access, &unlock, Some(&source.config.repository), to.random.clone());
+    let opened = cairn::repository::open::open_identified(access, &source.config, &unlock, to.random.clone());
     let repository = opened.map_err(|error| Failure::from(error).while_trying(format!("open {}", to.location())))?;
     let opened = Opened {
         repository: Arc::new(repository),
