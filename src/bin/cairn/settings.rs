@@ -5,6 +5,7 @@ use crate::args::GlobalArgs;
 use crate::environment::Environment;
 use crate::exit::{Failure, Result};
 use crate::values::parse_size;
+use cairn::clock::Timestamp;
 use cairn::crypto::secret::SecretBytes;
 use cairn::storage::Location;
 use std::ffi::{OsStr, OsString};
@@ -43,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) ca_pem: String,
     /// Bytes a second that may be sent, and received.
     pub(crate) limits: [Option<u64>; 2],
+    /// When the repository is to be read as of; `None` for now.
+    pub(crate) at: Option<Timestamp>,
     /// Variables of other programs that are set and do not move data, see [`Environment::ignored`].
     pub(crate) ignored: Vec<String>,
 }
@@ -73,6 +76,7 @@ impl Settings {
             fps: fps(global, environment)?,
             ca_pem: global.network.cacert.as_deref().map_or_else(|| Ok(String::new()), certificates)?,
             limits: [global.network.limit_upload, global.network.limit_download],
+            at: None,
             ignored: environment.ignored(),
         })
     }
