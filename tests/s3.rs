@@ -5,15 +5,23 @@
 //! reached as declared sites: there is no other way to a server on this machine, for tests neither.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "tests")]
 
+#[allow(dead_code, unreachable_pub, reason = "shared; each test needs a part")]
+#[path = "support/compare.rs"]
+mod compare;
 #[path = "s3/garage.rs"]
 mod garage;
 #[path = "s3/home.rs"]
 mod home;
 #[path = "s3/moto.rs"]
 mod moto;
+#[path = "s3/past.rs"]
+mod past;
 #[path = "s3/readme.rs"]
 mod readme;
 #[path = "s3/replica.rs"]
 mod replica;
 #[path = "support/servers/mod.rs"]
 mod servers;
+#[allow(dead_code, unreachable_pub, reason = "shared; each test needs a part")]
+#[path = "support/tree.rs"]
+mod tree;

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Refused,
     /// Residency: a required check could not be made now; the same may be allowed later.
     NotNow,
+    /// The store keeps no old versions, so there is nothing to read of the past.
+    NoVersions,
     /// May go away when tried again.
     Transient,
     /// Something in the store that no store of ours makes: under an object's name, but no object.

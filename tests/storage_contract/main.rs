@@ -8,6 +8,7 @@ mod local;
 mod proxy;
 mod s3;
 mod s3_faults;
+mod s3_versions;
 #[path = "../support/servers/mod.rs"]
 mod servers;
 mod suite;

@@ -76,6 +76,15 @@ pub(crate) struct GlobalArgs {
     pub(crate) no_progress: bool,
 }
 
+/// When to read a repository as of.
+#[derive(Debug, Args)]
+pub(crate) struct AtArgs {
+    /// Read the repository as it was at this time, by the store's clock: what was deleted since is there. For buckets that
+    /// keep versions
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) at: Option<Timestamp>,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -99,6 +108,20 @@ pub(crate) enum Command {
     /// Write manual pages or shell completions
     #[command(subcommand)]
     Generate(GenerateCommand),
+}
+
+impl Command {
+    /// When the repository is to be read as of.
+    pub(crate) fn at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Restore(args) => args.at.at,
+            Self::Snapshots(args) => args.at.at,
+            Self::Ls(args) => args.at.at,
+            Self::Check(args) => args.at.at,
+            Self::Recover(args) => args.at.at,
+            _ => None,
+        }
+    }
 }
 
 /// Create a repository; refuses if one is there
@@ -256,6 +279,8 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) purpose: String,
     #[command(flatten)]
+    pub(crate) at: AtArgs,
+    #[command(flatten)]
     pub(crate) filter: FilterArgs,
     #[command(flatten)]
     pub(crate) site: SiteArgs,
@@ -279,6 +304,8 @@ pub(crate) struct FilterArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SnapshotsArgs {
     #[command(flatten)]
+    pub(crate) at: AtArgs,
+    #[command(flatten)]
     pub(crate) filter: FilterArgs,
     #[command(flatten)]
     pub(crate) site: SiteArgs,
@@ -297,6 +324,8 @@ pub(crate) struct LsArgs {
     #[arg(long)]
     pub(crate) recursive: bool,
     #[command(flatten)]
+    pub(crate) at: AtArgs,
+    #[command(flatten)]
     pub(crate) filter: FilterArgs,
     #[command(flatten)]
     pub(crate) site: SiteArgs,
@@ -308,6 +337,8 @@ pub(crate) struct CheckArgs {
     /// Read and verify all data, not only what describes it
     #[arg(long)]
     pub(crate) read_data: bool,
+    #[command(flatten)]
+    pub(crate) at: AtArgs,
     /// Why this is done, for the record
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) purpose: String,
@@ -402,6 +433,8 @@ pub(crate) struct RecoverArgs {
     /// File with the recovery key; - is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) recovery_key_file: PathBuf,
+    #[command(flatten)]
+    pub(crate) at: AtArgs,
     #[command(flatten)]
     pub(crate) store: RecoverStoreArgs,
 }

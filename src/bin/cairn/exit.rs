@@ -172,6 +172,11 @@ fn of_storage(error: &StorageError) -> Class {
         ErrorKind::NotNow => {
             (Exit::Unverified, "residency-unverified", "try again later; `cairn residency check` says what is missing")
         }
+        ErrorKind::NoVersions => (
+            Exit::Failed,
+            "no-versions",
+            "what was deleted there is gone, unless there is a second copy; without --at cairn reads what is there now",
+        ),
         ErrorKind::Transient => (Exit::Failed, "transient", "try again"),
         _ => (Exit::Failed, "storage", ""),
     }

@@ -131,7 +131,8 @@ fn replicas_instead<'a>(run: &'a Run, failure: &Failure) -> Option<(Known<'a>, V
 
 /// The replicas of the repository that was at the run's location, if any are known.
 fn other_sites(run: &Run) -> Option<(Known<'_>, Vec<Replica>)> {
-    let id = run.state.known(run.location()).ok().flatten()?;
+    // Each site has a past of its own.
+    let id = if run.settings.at.is_some() { None } else { run.state.known(run.location()).ok().flatten() }?;
     let known = Known::new(&run.state, id);
     let mut replicas = known.replicas().ok()?;
     replicas.retain(|replica| replica.location != *run.location());

@@ -7,6 +7,7 @@ mod environment;
 mod exit;
 mod failover;
 mod output;
+mod past;
 mod progress;
 mod remote;
 mod replicas;

@@ -7,7 +7,7 @@ use crate::settings::Settings;
 use crate::sites;
 use crate::state::State;
 use crate::values::time_seconds;
-use cairn::clock::Clock;
+use cairn::clock::{Clock, Timestamp};
 use cairn::format::declaration::SignedDeclaration;
 use cairn::object::ObjectName;
 use cairn::residency::table;
@@ -15,7 +15,7 @@ use cairn::residency::{
     BucketName, CanadianEndpoint, Class, Declaration, EndpointCandidate, Finding, Origin, Outcome, Pin, Policy,
     ReachableEndpoint, Refusal, RefusalKind, ResidentBucket, Sending, Verdict,
 };
-use cairn::storage::s3::{CreateMode, CredentialSource, S3Options, S3Sender, S3Storage, Timeouts};
+use cairn::storage::s3::{CreateMode, CredentialSource, Protection, S3Options, S3Sender, S3Storage, Timeouts};
 use cairn::storage::{ErrorKind, Location, Publish, Store};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -116,6 +116,19 @@ impl Remote {
     /// What can be done with it without a verdict: reading and removing.
     pub(crate) fn store(&self) -> Store {
         self.storage.clone().into()
+    }
+
+    /// The same as it was at a time, for reading only.
+    ///
+    /// # Errors
+    /// Exit 1 if the store states that it keeps no old versions.
+    pub(crate) fn store_as_of(&self, time: Timestamp) -> Result<Store> {
+        Ok(Store::new(Arc::new(self.storage.as_of(time)?), None, None))
+    }
+
+    /// What the store states about keeping what is deleted.
+    pub(crate) fn protection(&self) -> Protection {
+        self.storage.protection()
     }
 
     /// Where it is reached.

@@ -28,6 +28,11 @@ use std::sync::atomic::AtomicBool;
 /// Most bytes of one repository that stay in the cache from run to run.
 const CACHE_BYTES_MAX: u64 = 2 << 30;
 
+/// What to do about a repository that somebody deleted from a bucket.
+const HOW_TO_READ_THE_PAST: &str = "where the bucket keeps versions, what was deleted can still be read: \
+                                               `cairn snapshots --at TIME`, then `cairn restore SNAPSHOT --at TIME \
+                                               --target DIR`, with a TIME before that";
+
 /// What a command wants to do with the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
@@ -138,9 +143,10 @@ impl Run {
     /// The repository that is there; `None` if there is none and this machine never knew one. A place that nothing may be
     /// sent to under any policy is not even asked, if that is what it is for.
     pub(crate) fn find(&self, need: Need) -> Result<Option<(Reached, Config)>> {
+        self.refuse_past_of_directory()?;
         let loosest = Policy::new(Pin::Canada);
         let reached = match self.reach((need == Need::Write).then_some(&loosest))? {
-            Some(remote) => remote.into(),
+            Some(remote) => self.reached(remote)?,
             None => match cairn::storage::connect(self.location()) {
                 Ok(store) => Reached { store, remote: None },
                 Err(StorageError { kind: ErrorKind::StoreMissing, .. }) => {
@@ -157,19 +163,26 @@ impl Run {
         match identify(&**reached.store.fetch()) {
             Ok(config) => Ok(Some((reached, config))),
             Err(RepositoryError::NotThere) => self.expect_unknown().map(|()| None),
-            Err(error) => Err(Failure::from(error).while_trying(self.tried_to_open())),
+            Err(error) => Err(self.explained(error.into()).while_trying(self.tried_to_open())),
         }
     }
 
     /// Refuses to go on where there is no repository and this machine has known one.
     pub(crate) fn expect_unknown(&self) -> Result<()> {
         let Some(known) = self.state.known(self.location())? else { return Ok(()) };
+        if self.settings.at.is_some() {
+            return Err(self.missing());
+        }
         let location = self.location();
+        let question = match location {
+            Location::Local(_) => "is the disk mounted?".to_owned(),
+            Location::S3 { .. } => format!("was it deleted? {HOW_TO_READ_THE_PAST}."),
+        };
         Err(Failure::new(
             Exit::NoRepository,
             "repository-gone",
             format!("the repository that was here is gone: {location} held repository {known}, and holds none now"),
-            format!("is the disk mounted? {}", self.how_to_forget()),
+            format!("{question} {}", self.how_to_forget()),
         ))
     }
 
@@ -186,7 +199,16 @@ impl Run {
 
     /// That there is none.
     pub(crate) fn missing(&self) -> Failure {
-        Failure::from(RepositoryError::NotThere).while_trying(self.tried_to_open())
+        let failure = Failure::from(RepositoryError::NotThere).while_trying(self.tried_to_open());
+        match self.location() {
+            Location::Local(_) => failure,
+            Location::S3 { .. } if self.settings.at.is_some() => failure
+                .with_hint("by the store's clock it was not there at that time: try a later one, or an earlier one"),
+            Location::S3 { .. } => {
+                let hint = format!("{}. If it was deleted: {HOW_TO_READ_THE_PAST}", failure.hint);
+                failure.with_hint(hint)
+            }
+        }
     }
 
     /// Opens the repository, which has to be there, with the secret that the settings name.
@@ -305,7 +327,7 @@ impl Run {
     }
 
     fn tried_to_open(&self) -> String {
-        format!("open the repository at {}", self.location())
+        format!("open the repository at {}", self.place())
     }
 
     /// Remembers that this repository is here. Reading must work where nothing can be written, so failing is no error.
@@ -341,7 +363,8 @@ impl Run {
 
     /// `repository ID at LOCATION`.
     pub(crate) fn named(&self, opened: &Opened) -> String {
-        format!("repository {} at {}", opened.id().short(), opened.location)
+        let at = self.settings.at.map(|at| format!(" as of {}", values::time(at))).unwrap_or_default();
+        format!("repository {} at {}{at}", opened.id().short(), opened.location)
     }
 
     /// Those of `paths` that are on the same disk as the repository.

@@ -5,6 +5,7 @@ use crate::args::GlobalArgs;
 use crate::environment::Environment;
 use crate::exit::{Failure, Result};
 use crate::values::parse_size;
+use cairn::clock::Timestamp;
 use cairn::crypto::secret::SecretBytes;
 use cairn::storage::Location;
 use std::ffi::{OsStr, OsString};
@@ -44,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) ca_pem: String,
     /// Bytes a second that may be sent, and received.
     pub(crate) limits: [Option<u64>; 2],
+    /// When the repository is to be read as of; `None` for now.
+    pub(crate) at: Option<Timestamp>,
     /// Variables of other programs that are set and do not move data, see [`Environment::ignored`].
     pub(crate) ignored: Vec<String>,
     /// The AWS profile with the store's credentials; `None` for what the environment says.
@@ -78,6 +81,7 @@ impl Settings {
             fps: fps(global, environment)?,
             ca_pem: global.network.cacert.as_deref().map_or_else(|| Ok(String::new()), certificates)?,
             limits: [global.network.limit_upload, global.network.limit_download],
+            at: None,
             ignored: environment.ignored(),
             aws_profile: None,
             first_contact: None,
@@ -98,6 +102,7 @@ impl Settings {
             ca_pem: self.ca_pem.clone(),
             limits: self.limits,
             ignored: self.ignored.clone(),
+            at: self.at,
             aws_profile: None,
             first_contact: None,
         }

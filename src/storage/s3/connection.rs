@@ -149,6 +149,15 @@ impl Connection {
         }
     }
 
+    /// What the keys below a folder start with; `None` is the whole part of the bucket.
+    pub(super) fn key_prefix(&self, folder: Option<&ObjectName>) -> String {
+        match (folder, &self.prefix) {
+            (Some(folder), _) => format!("{}/", self.key(folder)),
+            (None, Some(prefix)) => format!("{prefix}/"),
+            (None, None) => String::new(),
+        }
+    }
+
     /// What of a key is the object's name, if the key is in the repository's part of the bucket.
     pub(super) fn rest_of<'k>(&self, key: &'k str) -> Option<&'k str> {
         match &self.prefix {

@@ -155,9 +155,10 @@ impl Failure {
         self.is_status(404) && self.has_code(&["NoSuchBucket"])
     }
 
-    /// Whether it says that the object is not there. A 404 of anything else than an S3 server is no such statement.
+    /// Whether it says that the object, or the version that was asked for, is not there. A 404 of anything else than an S3
+    /// server is no such statement.
     pub(super) fn is_no_key(&self) -> bool {
-        self.is_status(404) && self.has_code(&["NoSuchKey"])
+        self.is_status(404) && self.has_code(&["NoSuchKey", "NoSuchVersion"])
     }
 
     /// Whether the request can have arrived and be carried out although this was the answer.
@@ -245,6 +246,7 @@ mod tests {
     fn only_a_real_absence_is_one() {
         for (failure, kind) in [
             (status(404, "NoSuchKey"), ErrorKind::NotFound),
+            (status(404, "NoSuchVersion"), ErrorKind::NotFound),
             (status(404, "NoSuchBucket"), ErrorKind::StoreMissing),
             (status(404, ""), ErrorKind::Other),
             (status(404, "NotFound"), ErrorKind::Other),

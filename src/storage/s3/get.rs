@@ -1,6 +1,7 @@
 //! Reading objects, whole or in part. What comes is held to the length that was announced, and to what was asked for.
 
 use crate::object::ObjectName;
+use crate::storage::contract::RequestCost;
 use crate::storage::error::ErrorKind;
 use crate::storage::s3::body::Stalled;
 use crate::storage::s3::connection::Connection;
@@ -11,17 +12,44 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use std::error::Error;
 
+/// A request takes as long as some 100 KiB; long ones are read while they arrive, so that one brings a whole pack.
+pub(super) const REQUEST_COST: RequestCost = RequestCost { gap: 128 << 10, span: 64 << 20, parallel: 4 };
 /// Bytes that are reserved on the word of a server alone.
 const RESERVED_MAX: u64 = 64 << 20;
 
-impl Connection {
-    /// The whole object, at most `len_max` bytes. Repeated until it comes whole.
-    pub(super) async fn get(&self, name: &ObjectName, len_max: u64) -> Attempt<Vec<u8>> {
-        self.retried(|_| {}, || self.get_once(name, len_max)).await
+/// What is read: an object as it is now, or one version of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) name: &'a ObjectName,
+    pub(super) version: Option<&'a str>,
+}
+
+impl<'a> Source<'a> {
+    /// The version with this id.
+    pub(super) fn version(name: &'a ObjectName, id: &'a str) -> Self {
+        Self { name, version: Some(id) }
     }
 
-    async fn get_once(&self, name: &ObjectName, len_max: u64) -> Attempt<Vec<u8>> {
-        let answer = self.request(name, None).await?;
+    fn version_id(&self) -> Option<String> {
+        self.version.map(str::to_owned)
+    }
+}
+
+impl<'a> From<&'a ObjectName> for Source<'a> {
+    fn from(name: &'a ObjectName) -> Self {
+        Self { name, version: None }
+    }
+}
+
+impl Connection {
+    /// The whole object, at most `len_max` bytes. Repeated until it comes whole.
+    pub(super) async fn get(&self, source: impl Into<Source<'_>>, len_max: u64) -> Attempt<Vec<u8>> {
+        let source = source.into();
+        self.retried(|_| {}, || self.get_once(source, len_max)).await
+    }
+
+    async fn get_once(&self, source: Source<'_>, len_max: u64) -> Attempt<Vec<u8>> {
+        let answer = self.request(source, None).await?;
         let announced = length_of(&answer)?;
         let too_large = |len: u64| {
             let detail = format!("at least {len} bytes, at most {len_max} are expected");
@@ -43,7 +71,7 @@ impl Connection {
         let expected = match announced {
             Some(len) => len,
             // An answer without a length may have been cut off; what the object has is asked for then.
-            None => self.size_once(name).await?,
+            None => self.size_once(source).await?,
         };
         if bytes.len() as u64 == expected {
             return Ok(bytes);
@@ -52,16 +80,17 @@ impl Connection {
     }
 
     /// Fills `buf` from byte `offset` on.
-    pub(super) async fn get_range(&self, name: &ObjectName, offset: u64, buf: &mut [u8]) -> Attempt<()> {
+    pub(super) async fn get_range(&self, source: impl Into<Source<'_>>, offset: u64, buf: &mut [u8]) -> Attempt<()> {
+        let source = source.into();
         let Some(wanted) = Wanted::new(offset, buf.len() as u64) else {
             // No byte, or bytes that no object has: only its length is of interest.
-            let size = self.size(name).await?;
+            let size = self.size(source).await?;
             return if buf.is_empty() && offset <= size { Ok(()) } else { Err(ends_at(size)) };
         };
         // Not a closure: each attempt needs the buffer for itself.
         let mut retry = Retry::new();
         loop {
-            let failure = match self.get_range_once(name, wanted, buf).await {
+            let failure = match self.get_range_once(source, wanted, buf).await {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
@@ -76,8 +105,8 @@ impl Connection {
         }
     }
 
-    async fn get_range_once(&self, name: &ObjectName, wanted: Wanted, buf: &mut [u8]) -> Attempt<()> {
-        let mut body = self.open_range(name, wanted).await?;
+    async fn get_range_once(&self, source: Source<'_>, wanted: Wanted, buf: &mut [u8]) -> Attempt<()> {
+        let mut body = self.open_range(source, wanted).await?;
         let mut filled = 0;
         while filled < buf.len() {
             let Some(piece) = body.next().await? else {
@@ -91,8 +120,8 @@ impl Connection {
     }
 
     /// Asks for a part of an object, and holds the answer's head to it.
-    pub(super) async fn open_range(&self, name: &ObjectName, wanted: Wanted) -> Attempt<Body> {
-        let answer = self.request(name, Some(wanted)).await?;
+    pub(super) async fn open_range(&self, source: Source<'_>, wanted: Wanted) -> Attempt<Body> {
+        let answer = self.request(source, Some(wanted)).await?;
         let skip = match answer.content_range() {
             Some(text) => wanted.check(text)?,
             // A server that does not know ranges sends everything.
@@ -110,8 +139,9 @@ impl Connection {
         Ok(Body { inner: answer.body, skip })
     }
 
-    async fn request(&self, name: &ObjectName, part: Option<Wanted>) -> Attempt<GetObjectOutput> {
-        let request = self.client.get_object().bucket(self.bucket.as_str()).key(self.key(name));
+    async fn request(&self, source: Source<'_>, part: Option<Wanted>) -> Attempt<GetObjectOutput> {
+        let request = self.client.get_object().bucket(self.bucket.as_str()).key(self.key(source.name));
+        let request = request.set_version_id(source.version_id());
         let range = part.map(|part| format!("bytes={}-{}", part.start, part.end - 1));
         let request = request.set_range(range).set_expected_bucket_owner(self.owner());
         let answer = request.send().await.map_err(|error| Failure::of(&error))?;
@@ -123,8 +153,9 @@ impl Connection {
     }
 
     /// Length of an object in bytes.
-    pub(super) async fn size(&self, name: &ObjectName) -> Attempt<u64> {
-        self.retried(|_| {}, || self.size_once(name)).await
+    pub(super) async fn size(&self, source: impl Into<Source<'_>>) -> Attempt<u64> {
+        let source = source.into();
+        self.retried(|_| {}, || self.size_once(source)).await
     }
 
     /// Whether an object is there to be overwritten. Where there is no bucket, there is none.
@@ -142,8 +173,9 @@ impl Connection {
         self.retried(|_| {}, head).await
     }
 
-    async fn size_once(&self, name: &ObjectName) -> Attempt<u64> {
-        let request = self.client.head_object().bucket(self.bucket.as_str()).key(self.key(name));
+    async fn size_once(&self, source: Source<'_>) -> Attempt<u64> {
+        let request = self.client.head_object().bucket(self.bucket.as_str()).key(self.key(source.name));
+        let request = request.set_version_id(source.version_id());
         match request.set_expected_bucket_owner(self.owner()).send().await {
             Ok(answer) => answer
                 .content_length()

@@ -61,7 +61,7 @@ const ELSEWHERE: [&str; 5] = [
 ];
 
 /// Questions about the bucket whose answers are kept as they came, since an empty one must not pass for "none".
-const KEPT: [&str; 5] = ["accelerate", "lifecycle", "location", "logging", "replication"];
+const KEPT: [&str; 7] = ["accelerate", "lifecycle", "location", "logging", "object-lock", "replication", "versioning"];
 
 /// Which bucket a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use aws_sdk_s3::types::Object;
 impl Connection {
     /// Every object below `prefix`, in name order. Keys that are no object names belong to somebody else and are skipped.
     pub(super) async fn list(&self, prefix: &ObjectName) -> Attempt<Vec<Listed>> {
-        let key = format!("{}/", self.key(prefix));
+        let key = self.key_prefix(Some(prefix));
         let mut found = Vec::new();
         let mut token: Option<String> = None;
         loop {

@@ -1,12 +1,13 @@
 //! S3 storage: one bucket, or a part of it, at one verified endpoint.
 //!
 //! [`S3Storage`] reads and removes at any [`ReachableEndpoint`]; [`S3Sender`], the only thing that creates objects, exists
-//! for a [`ResidentBucket`] alone. The SDK signs, encodes and parses; where requests go, what is tried again and what is
+//! for a [`ResidentBucket`] alone; [`S3AsOf`] reads what a bucket with versions held at an earlier time. The SDK signs, encodes and parses; where requests go, what is tried again and what is
 //! believed is decided here: every request and answer passes the guard, the SDK's own retries, redirects, endpoint
 //! discovery and proxies are off, and nothing of the environment or a profile is used but credentials.
 //!
 //! The runtime is inside: the traits are synchronous and may be called from any thread that is not itself a runtime's.
 
+mod as_of;
 mod body;
 mod connection;
 mod credentials;
@@ -19,6 +20,7 @@ mod limit;
 mod list;
 mod observe;
 mod options;
+mod protection;
 mod put;
 mod retry;
 mod sender;
@@ -26,20 +28,24 @@ mod stage;
 mod stream;
 mod tls;
 mod traffic;
+mod versions;
 mod xml;
 
+pub use as_of::S3AsOf;
 pub use credentials::ignored_settings;
 pub use options::{AccessKey, CreateMode, CredentialSource, LockMode, ObjectLock, S3Options, Timeouts};
+pub use protection::{BucketLock, Protection, Versioning};
 pub use sender::{Probe, S3Sender};
 pub use traffic::{HostTraffic, Traffic};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::object::ObjectName;
 use crate::residency::{BucketName, Observations, ReachableEndpoint, ResidentBucket};
 use crate::storage::contract::{Fetch, Listed, Remove, RequestCost};
 use crate::storage::error::Result;
 use connection::Connection;
 use error::Failure;
+use get::REQUEST_COST;
 use std::io::Read;
 use std::sync::Arc;
 use stream::ObjectStream;
@@ -104,6 +110,21 @@ impl S3Storage {
         connection.block_on(async { Ok(observe::observe(connection).await) }).unwrap_or_default()
     }
 
+    /// Asks the store what it states about keeping what is deleted: versions and object lock. Never fails: what could not
+    /// be asked is said in the answer.
+    pub fn protection(&self) -> Protection {
+        let connection = &self.connection;
+        connection.block_on(async { Ok(protection::protection(connection).await) }).unwrap_or_default()
+    }
+
+    /// The bucket as it was at a time, by the store's clock, for reading only.
+    ///
+    /// # Errors
+    /// `NoVersions` if the store states that it keeps none.
+    pub fn as_of(&self, time: Timestamp) -> Result<S3AsOf> {
+        S3AsOf::new(self.connection.clone(), time)
+    }
+
     /// Sending to this bucket, which has to be the one that was judged.
     ///
     /// # Errors
@@ -145,9 +166,6 @@ impl S3Storage {
     }
 }
 
-/// A request takes as long as some 100 KiB; long ones are read while they arrive, so that one brings a whole pack.
-const REQUEST_COST: RequestCost = RequestCost { gap: 128 << 10, span: 64 << 20, parallel: 4 };
-
 impl Fetch for S3Storage {
     fn request_cost(&self) -> RequestCost {
         REQUEST_COST
@@ -169,7 +187,7 @@ impl Fetch for S3Storage {
     }
 
     fn stream(&self, name: &ObjectName, offset: u64, len: u64) -> Option<Box<dyn Read + Send>> {
-        ObjectStream::open(&self.connection, name, offset, len).map(|stream| Box::new(stream) as _)
+        ObjectStream::open(&self.connection, name.into(), offset, len).map(|stream| Box::new(stream) as _)
     }
 
     fn list(&self, prefix: &ObjectName) -> Result<Vec<Listed>> {

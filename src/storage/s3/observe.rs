@@ -22,17 +22,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const NOBODY: &str = "000000000000";
 
 /// A question about the bucket's settings.
-struct Question {
+pub(super) struct Question {
     /// How the request names it.
-    query: &'static str,
+    pub(super) query: &'static str,
     /// Root elements that the answer may have.
-    roots: &'static [&'static str],
+    pub(super) roots: &'static [&'static str],
     /// Whether the answer is read as it comes, without the SDK's parser.
-    is_read_raw: bool,
+    pub(super) is_read_raw: bool,
     /// The permission it needs.
-    permission: &'static str,
+    pub(super) permission: &'static str,
     /// Code of the answer that there is no such setting.
-    none: &'static [&'static str],
+    pub(super) none: &'static [&'static str],
 }
 
 const LOCATION: Question = Question {
@@ -148,7 +148,7 @@ pub(super) async fn observe(connection: &Connection) -> Observations {
 }
 
 /// What was stated, as something else.
-fn map<T, U>(observed: Observed<T>, change: impl FnOnce(T) -> U) -> Observed<U> {
+pub(super) fn map<T, U>(observed: Observed<T>, change: impl FnOnce(T) -> U) -> Observed<U> {
     match observed {
         Observed::Stated(value) => Observed::Stated(change(value)),
         Observed::NotOffered(why) => Observed::NotOffered(why),
@@ -159,7 +159,7 @@ fn map<T, U>(observed: Observed<T>, change: impl FnOnce(T) -> U) -> Observed<U> 
 }
 
 /// The parsed answer and the answer as it came; both `None` if the store stated that there is no such setting.
-type Answer<T> = Observed<(Option<T>, Option<Vec<u8>>)>;
+pub(super) type Answer<T> = Observed<(Option<T>, Option<Vec<u8>>)>;
 
 impl Connection {
     async fn patiently<T, E, F>(&self, request: impl Fn() -> F) -> Attempt<T>
@@ -178,6 +178,19 @@ impl Connection {
         E: ProvideErrorMetadata + Error + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
+        self.ask_with_status(question, request).await.0
+    }
+
+    /// Asks, and also gives the status of the answer; 0 if there was none.
+    pub(super) async fn ask_with_status<T, E, F>(
+        &self,
+        question: &Question,
+        request: impl Fn() -> F,
+    ) -> (Answer<T>, u16)
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
         // An answer that cannot be parsed is an answer, and no reason to ask again.
         let asked = || async {
             match request().await {
@@ -189,8 +202,8 @@ impl Connection {
             }
         };
         let result = self.patiently(asked).await;
-        let kept = self.guard.take_kept(question.query).map(|(_, body)| body).unwrap_or_default();
-        match result {
+        let (status, kept) = self.guard.take_kept(question.query).unwrap_or_default();
+        let answer = match result {
             Ok(parsed) if xml::root(&kept).is_some_and(|root| question.roots.contains(&root)) => match parsed {
                 Ok(output) => Observed::Stated((Some(output), Some(kept))),
                 Err(_) if question.is_read_raw => Observed::Stated((None, Some(kept))),
@@ -198,7 +211,8 @@ impl Connection {
             },
             Ok(_) => Observed::NotOffered(unreadable(&kept)),
             Err(failure) => without(question, &failure),
-        }
+        };
+        (answer, status)
     }
 }
 

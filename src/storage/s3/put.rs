@@ -13,7 +13,9 @@ use crate::storage::s3::options::{CreateMode, LockMode};
 use crate::storage::s3::retry::{Decision, Next, Retry, decide};
 use crate::storage::s3::stage::Body;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{ChecksumAlgorithm, ObjectLockMode, StorageClass};
+use aws_sdk_s3::types::{ObjectLockMode, StorageClass};
+use aws_smithy_types::base64;
+use md5::{Digest as _, Md5};
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
@@ -42,13 +44,28 @@ impl Part {
     }
 }
 
+/// How objects are sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// From when on a retention counts.
+    pub(super) now: Timestamp,
+    /// With a digest of the body in a header of its own, which a bucket with object lock insists on.
+    pub(super) has_digest: bool,
+}
+
+/// The header `Content-MD5` of a body. Nothing is proved by it: it is the one checksum that every store has always taken
+/// where objects are locked, and the body is signed by its SHA-256 in any case.
+pub(super) fn content_md5(body: &[u8]) -> String {
+    base64::encode(Md5::digest(body))
+}
+
 impl Connection {
     /// Creates an object. `may_go` is asked before every attempt.
     pub(super) async fn create<F>(
         &self,
         name: &ObjectName,
         body: &Body,
-        now: Timestamp,
+        manner: Manner,
         flow: &Flow,
         may_go: impl Fn() -> F,
     ) -> Attempt<Published>
@@ -64,7 +81,7 @@ impl Connection {
         loop {
             may_go().await?;
             let turn = flow.turn().await;
-            let failure = match self.create_once(name, body, now, asks_first, was_lost).await {
+            let failure = match self.create_once(name, body, manner, asks_first, was_lost).await {
                 Ok(published) => {
                     turn.went_well();
                     return Ok(published);
@@ -91,7 +108,7 @@ impl Connection {
         &self,
         name: &ObjectName,
         body: &Body,
-        now: Timestamp,
+        manner: Manner,
         asks_first: bool,
         was_lost: bool,
     ) -> Attempt<Published> {
@@ -106,7 +123,7 @@ impl Connection {
         } else if asks_first && self.is_there(name).await? {
             return Ok(Published::Existed);
         }
-        match self.put(name, body, now).await {
+        match self.put(name, body, manner).await {
             Ok(()) => Ok(Published::Created),
             Err(failure) if failure.is_status(412) && was_lost => match self.is_same(name, body).await? {
                 Some(true) => Ok(Published::Created),
@@ -120,7 +137,7 @@ impl Connection {
     }
 
     /// One PUT, on the condition that nothing is there.
-    async fn put(&self, name: &ObjectName, body: &Body, now: Timestamp) -> Attempt<()> {
+    async fn put(&self, name: &ObjectName, body: &Body, manner: Manner) -> Attempt<()> {
         let part = Part::of(name);
         let len = body.bytes().len() as u64;
         let mut request = self
@@ -135,17 +152,17 @@ impl Connection {
         if let Some(class) = self.options.data_storage_class.as_deref().filter(|_| part.is_data_pack) {
             request = request.storage_class(StorageClass::from(class));
         }
-        if let Some(lock) = self.options.lock.filter(|_| !part.is_passing) {
+        let lock = self.options.lock.filter(|_| !part.is_passing);
+        if manner.has_digest || lock.is_some() {
+            request = request.content_md5(content_md5(body.bytes()));
+        }
+        if let Some(lock) = lock {
             let mode = match lock.mode {
                 LockMode::Governance => ObjectLockMode::Governance,
                 LockMode::Compliance => ObjectLockMode::Compliance,
             };
-            let until = now.seconds.saturating_add(i64::from(lock.days).saturating_mul(DAY_SECONDS));
-            // A lock has to be sent with a checksum of the body in a header of its own.
-            request = request
-                .object_lock_mode(mode)
-                .object_lock_retain_until_date(DateTime::from_secs(until))
-                .checksum_algorithm(ChecksumAlgorithm::Sha256);
+            let until = manner.now.seconds.saturating_add(i64::from(lock.days).saturating_mul(DAY_SECONDS));
+            request = request.object_lock_mode(mode).object_lock_retain_until_date(DateTime::from_secs(until));
         }
         let answer = request.send().await.map_err(|error| Failure::of(&error))?;
         // A store that took the object says so with an ETag. Anything else that says 200 is asked what it has.
@@ -197,5 +214,12 @@ mod tests {
             assert_eq!(part(text), (false, false, false), "{text}");
         }
         assert_eq!(part("tmp/probe-1"), (false, false, true));
+    }
+
+    /// The examples of RFC 1321, in base64.
+    #[test]
+    fn digests_are_those_of_the_standard() {
+        assert_eq!(content_md5(b""), "1B2M2Y8AsgTpgAmY7PhCfg==");
+        assert_eq!(content_md5(b"abc"), "kAFQmDzST7DWlj99KOF/cg==");
     }
 }

@@ -13,6 +13,8 @@ use crate::storage::s3::error::{Attempt, Cause, Failure};
 use crate::storage::s3::flow::Flow;
 use crate::storage::s3::observe::observe;
 use crate::storage::s3::options::CreateMode;
+use crate::storage::s3::protection::insists_on_digests;
+use crate::storage::s3::put::{Manner, content_md5};
 use crate::storage::s3::stage::{Body, Memory, MemoryStage};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -37,6 +39,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     memory: Memory,
     flow: Flow,
+    /// Whether the bucket wants a digest with every object.
+    has_digest: bool,
 }
 
 /// What a probe of conditional creation found.
@@ -67,8 +71,11 @@ impl S3Sender {
         if let Some(why) = connection.guard.stopped() {
             return Err(refuse(&why));
         }
+        let has_digest = connection
+            .block_on(async { Ok(insists_on_digests(&connection).await) })
+            .map_err(|failure| failure.into_error("publish", connection.place()))?;
         let (memory, flow) = (Memory::default(), Flow::new());
-        let shared = Shared { connection, resident: Mutex::new(resident), clock, memory, flow };
+        let shared = Shared { connection, resident: Mutex::new(resident), clock, memory, flow, has_digest };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -128,7 +135,8 @@ impl Shared {
     }
 
     async fn upload(self: Arc<Self>, name: ObjectName, body: Body) -> Result<Published> {
-        let created = self.connection.create(&name, &body, self.clock.now(), &self.flow, || self.may_go()).await;
+        let manner = Manner { now: self.clock.now(), has_digest: self.has_digest };
+        let created = self.connection.create(&name, &body, manner, &self.flow, || self.may_go()).await;
         created.map_err(|failure| {
             match self.connection.guard.stopped() {
                 // Whatever the store called it: it was the answer that ended sending.
@@ -196,9 +204,11 @@ impl Shared {
         self.may_go().await?;
         let key = self.connection.key(name);
         let request = || async {
-            let body = aws_sdk_s3::primitives::ByteStream::from(vec![b'0' + u8::try_from(writer % 10).unwrap_or(0)]);
+            let body = vec![b'0' + u8::try_from(writer % 10).unwrap_or(0)];
+            let digest = self.has_digest.then(|| content_md5(&body));
             let put = self.connection.client.put_object().bucket(self.connection.bucket.as_str()).key(&key);
-            let put = put.if_none_match("*").set_expected_bucket_owner(self.connection.owner()).body(body);
+            let put = put.if_none_match("*").set_content_md5(digest).body(body.into());
+            let put = put.set_expected_bucket_owner(self.connection.owner());
             match put.send().await {
                 Ok(_) => Ok(true),
                 Err(error) => match Failure::of(&error) {

@@ -4,7 +4,7 @@
 use crate::object::ObjectName;
 use crate::storage::s3::connection::Connection;
 use crate::storage::s3::error::{Attempt, Failure};
-use crate::storage::s3::get::{Body, Wanted};
+use crate::storage::s3::get::{Body, Source, Wanted};
 use crate::storage::s3::retry::{Next, Retry};
 use bytes::{Buf as _, Bytes};
 use std::io::{Error, Read, Result};
@@ -25,10 +25,11 @@ pub(super) struct ObjectStream {
 
 impl ObjectStream {
     /// Asks for `len` bytes from `offset` on. `None` if there are none, or no runtime any more.
-    pub(super) fn open(connection: &Arc<Connection>, name: &ObjectName, offset: u64, len: u64) -> Option<Self> {
+    pub(super) fn open(connection: &Arc<Connection>, source: Source<'_>, offset: u64, len: u64) -> Option<Self> {
         let wanted = Wanted::new(offset, len)?;
         let (sender, pieces) = channel(PIECES_WAITING);
-        connection.spawn(pump(Arc::clone(connection), name.clone(), wanted, sender))?;
+        let (name, version) = (source.name.clone(), source.version.map(str::to_owned));
+        connection.spawn(pump(Arc::clone(connection), name, version, wanted, sender))?;
         Some(Self { pieces, piece: Bytes::new(), _connection: Arc::clone(connection) })
     }
 }
@@ -54,13 +55,15 @@ impl Read for ObjectStream {
 async fn pump(
     connection: Arc<Connection>,
     name: ObjectName,
+    version: Option<String>,
     mut wanted: Wanted,
     sender: Sender<std::result::Result<Bytes, Error>>,
 ) {
+    let source = Source { name: &name, version: version.as_deref() };
     let mut retry = Retry::new();
     loop {
         let before = wanted;
-        let failure = match once(&connection, &name, &mut wanted, &sender).await {
+        let failure = match once(&connection, source, &mut wanted, &sender).await {
             Ok(()) => return,
             Err(failure) => failure,
         };
@@ -87,11 +90,11 @@ async fn pump(
 /// One request. `wanted` is what is still to come.
 async fn once(
     connection: &Connection,
-    name: &ObjectName,
+    source: Source<'_>,
     wanted: &mut Wanted,
     sender: &Sender<std::result::Result<Bytes, Error>>,
 ) -> Attempt<()> {
-    let mut body: Body = connection.open_range(name, *wanted).await?;
+    let mut body: Body = connection.open_range(source, *wanted).await?;
     while !wanted.is_empty() {
         let Some(piece) = body.next().await? else {
             return Err(Failure::garbage(format!("the answer ended {} bytes too early", wanted.len())));

@@ -6,10 +6,12 @@
 #![allow(dead_code, unused_imports, unreachable_pub, missing_docs, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
+mod admin;
 mod ceph;
 mod garage;
 mod moto;
 
+pub use admin::{Admin, Version};
 pub use ceph::ceph;
 pub use garage::{Garage, GarageCluster};
 pub use moto::Moto;

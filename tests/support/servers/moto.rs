@@ -89,20 +89,32 @@ impl Moto {
         self.boto3(self.region(), &call, &[bucket, &days.to_string()]);
     }
 
-    /// From now on only what a policy (JSON) allows: returns the key of a user who has that policy. For the server's own
-    /// key nothing is allowed any more, so everything else has to be set before.
-    pub fn enforce(&self, policy: &str) -> Credentials {
+    /// The key of a new user who has a policy (JSON). What it forbids he may do until policies are enforced.
+    pub fn create_user(&self, name: &str, policy: &str) -> Credentials {
         let code = "iam = client('iam')\n\
-                    iam.create_user(UserName='backup')\n\
-                    iam.put_user_policy(UserName='backup', PolicyName='backup', PolicyDocument=a[0])\n\
-                    key = iam.create_access_key(UserName='backup')['AccessKey']\n\
-                    print(key['AccessKeyId'], key['SecretAccessKey'])\n\
-                    from urllib.request import Request, urlopen\n\
-                    plain = {'Content-Type': 'text/plain'}\n\
-                    urlopen(Request(endpoint + '/moto-api/reset-auth', data=b'0', headers=plain))";
-        let out = self.boto3(self.region(), code, &[policy]);
+                    iam.create_user(UserName=a[0])\n\
+                    iam.put_user_policy(UserName=a[0], PolicyName='only', PolicyDocument=a[1])\n\
+                    key = iam.create_access_key(UserName=a[0])['AccessKey']\n\
+                    print(key['AccessKeyId'], key['SecretAccessKey'])";
+        let out = self.boto3(self.region(), code, &[name, policy]);
         let (key_id, secret_key) = out.split_once(' ').expect("two words");
         Credentials { key_id: key_id.to_owned(), secret_key: secret_key.to_owned() }
+    }
+
+    /// From now on only what policies allow. For the server's own key that is nothing, so everything else has to be set
+    /// before.
+    pub fn enforce_policies(&self) {
+        let code = "from urllib.request import Request, urlopen\n\
+                    plain = {'Content-Type': 'text/plain'}\n\
+                    urlopen(Request(endpoint + '/moto-api/reset-auth', data=b'0', headers=plain))";
+        self.boto3(self.region(), code, &[]);
+    }
+
+    /// From now on only what a policy (JSON) allows: returns the key of a user who has it.
+    pub fn enforce(&self, policy: &str) -> Credentials {
+        let key = self.create_user("backup", policy);
+        self.enforce_policies();
+        key
     }
 }
 

@@ -54,12 +54,13 @@ fn prepare_process() {
     let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-fn dispatch(command: Command, settings: Settings, output: &Arc<Output>) -> Result<Exit> {
+fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> Result<Exit> {
     match command {
         Command::Version => return version::run(output),
         Command::Generate(command) => return generate::run(&command, output),
         _ => {}
     }
+    settings.at = command.at();
     let mut run = Run::new(settings, output.clone());
     match command {
         Command::Init(args) => match &args.replica_of {

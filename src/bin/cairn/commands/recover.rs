@@ -74,9 +74,10 @@ pub(crate) fn run(run: &mut Run, args: &RecoverArgs) -> Result<Exit> {
             .text(&format!("declaration of site {name} installed: {}", sites::path(&run.state, name).display()))?;
     }
     let location = quoted(&run.location().to_string());
-    let mut next = vec![format!("cairn snapshots --repo {location}")];
+    let at = run.settings.at.map(|at| format!(" --at {}", values::time(at))).unwrap_or_default();
+    let mut next = vec![format!("cairn snapshots --repo {location}{at}")];
     if let Some(snapshot) = latest {
-        next.push(format!("cairn restore {} --repo {location} --target DIR", snapshot.id.short()));
+        next.push(format!("cairn restore {} --repo {location}{at} --target DIR", snapshot.id.short()));
     }
     run.output.text("next:")?;
     for command in &next {
@@ -115,7 +116,7 @@ fn explicit(run: &mut Run, args: &RecoverStoreArgs) -> Result<Option<Reached>> {
     let remote = Remote::reach(target, &run.settings, CreateMode::Unknown, None)?;
     run.settings.location =
         canonical(Location::S3 { site: origin.authority(), bucket: bucket.clone(), prefix: prefix.clone() });
-    Ok(Some(remote.into()))
+    run.reached(remote).map(Some)
 }
 
 /// Installs the declarations that are kept in the repository. What this machine has under such a name already is kept.

@@ -4,6 +4,7 @@ mod declare;
 mod list;
 mod permissions;
 mod pin;
+mod protection;
 mod publish;
 mod show;
 

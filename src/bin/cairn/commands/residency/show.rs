@@ -2,6 +2,7 @@
 
 use crate::args::{LanguageArg, ShowArgs, TargetArgs};
 use crate::commands::residency::permissions::target;
+use crate::commands::residency::protection;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::shown;
 use crate::remote::{self, Judged, Remote, place_line};
@@ -128,6 +129,10 @@ pub(crate) fn show(run: &Run, args: &ShowArgs) -> Result<Exit> {
     }
     let names = if ignored.is_empty() { "none".to_owned() } else { ignored.join(", ") };
     run.output.text(&format!("set in the environment and ignored: {names}"))?;
+    let kept = remote.protection();
+    for line in protection::lines(&kept) {
+        run.output.text(&line)?;
+    }
     let language = match args.language {
         LanguageArg::En => Language::English,
         LanguageArg::Fr => Language::French,
@@ -141,6 +146,7 @@ pub(crate) fn show(run: &Run, args: &ShowArgs) -> Result<Exit> {
         "deny_us_parent": policy.deny_us_parent,
         "ignored": ignored,
         "before": last,
+        "protection": protection::object(&kept),
     });
     match judged {
         Ok(judged) => {
