@@ -1,5 +1,5 @@
 //! The storage contract (`src/storage/contract.rs`): one test a number, the same for every store.
-#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_methods, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout, clippy::disallowed_methods, reason = "tests")]
 
 mod broken;
 mod local;

@@ -7,6 +7,7 @@ use crate::secrets;
 use crate::settings::Settings;
 use crate::signals;
 use crate::state::State;
+use crate::values;
 use cairn::clock::{Clock, SystemClock};
 use cairn::crypto::random::{OsRandom, Randomness};
 use cairn::engine::Context;
