@@ -159,6 +159,8 @@ struct Copying<'a> {
     transfer: &'a Transfer,
     repository: RepositoryId,
     bytes: AtomicU64,
+    /// Objects and bytes to copy, of the classes so far.
+    planned: [AtomicU64; 2],
     report: Mutex<ReplicateReport>,
     failed: Mutex<Option<RepositoryError>>,
 }
@@ -171,7 +173,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl<'a> Copying<'a> {
     fn new(transfer: &'a Transfer, repository: RepositoryId) -> Self {
         let (report, failed) = (Mutex::default(), Mutex::default());
-        Self { transfer, repository, bytes: AtomicU64::new(0), report, failed }
+        Self { transfer, repository, bytes: AtomicU64::new(0), planned: Default::default(), report, failed }
     }
 
     fn report(&self) -> ReplicateReport {
@@ -213,8 +215,9 @@ impl<'a> Copying<'a> {
             }
         }
         lock(&self.report).objects_only_there += there.len() as u64;
-        let bytes = missing.iter().map(|object| object.size).sum();
-        self.transfer.sink.event(&Event::Total { entries: missing.len() as u64, bytes });
+        let more = [missing.len() as u64, missing.iter().map(|object| object.size).sum()];
+        let [entries, bytes] = [0, 1].map(|n| self.planned[n].fetch_add(more[n], Relaxed) + more[n]);
+        self.transfer.sink.event(&Event::Total { entries, bytes });
         let copy = |(): &mut (), object: Listed| {
             if !self.is_over()
                 && let Err(error) = self.copy(&object, proof)
@@ -259,7 +262,7 @@ impl<'a> Copying<'a> {
         self.bytes.fetch_add(bytes.len() as u64, Relaxed);
         lock(&self.report).objects_copied += 1;
         self.transfer.sink.event(&Event::ObjectsPublished { count: 1, bytes: bytes.len() as u64 });
-        self.transfer.sink.event(&Event::Bytes { count: bytes.len() as u64 });
+        self.transfer.sink.event(&Event::EntryDone { size: bytes.len() as u64, unchanged: false });
         Ok(())
     }
 
