@@ -10,6 +10,8 @@ mod s3;
 mod s3_faults;
 #[path = "../support/servers/mod.rs"]
 mod servers;
+#[path = "../support/site.rs"]
+mod site;
 mod suite;
 
 use cairn::storage::{LocalStorage, MemoryStorage};
