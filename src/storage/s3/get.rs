@@ -130,6 +130,10 @@ impl Connection {
     async fn size_once(&self, name: &ObjectName) -> Attempt<u64> {
         let request = self.client.head_object().bucket(self.bucket.as_str()).key(self.key(name));
         match request.set_expected_bucket_owner(self.owner()).send().await {
+            // As in `request`: a page that somebody else answers with is no object, and must not count as one that exists.
+            Ok(answer) if answer.e_tag().is_none() => {
+                Err(Failure::garbage("the answer is no object's: it has no ETag"))
+            }
             Ok(answer) => answer
                 .content_length()
                 .and_then(|len| u64::try_from(len).ok())
