@@ -168,8 +168,11 @@ impl PackReader {
     }
 
     /// Reads the blobs from `first` to `last`, of one pack, with one request, and what is between them; the next calls of
-    /// [`PackReader::read_blob`] with the same buffers take them from there. If it fails, they ask for themselves, and say why.
-    pub fn read_ahead(&self, first: BlobIndex, last: BlobIndex, buffers: &mut ReadBuffers) {
+    /// [`PackReader::read_blob`] with the same buffers take them from there. If it fails, they ask for themselves.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn read_ahead(&self, first: BlobIndex, last: BlobIndex, buffers: &mut ReadBuffers) -> Result<()> {
         let (from, to) = (self.index.blob(first), self.index.blob(last));
         let pack = &self.index.packs()[from.pack as usize];
         let is_header_known = self.headers.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&from.pack);
@@ -180,9 +183,7 @@ impl PackReader {
         let name = self.pack_name(pack);
         buffers.ahead_of = None;
         buffers.ahead.resize(end.saturating_sub(start) as usize, 0);
-        if self.repository.fetch().read_range(&name, start, &mut buffers.ahead).is_err() {
-            return;
-        }
+        self.repository.fetch().read_range(&name, start, &mut buffers.ahead)?;
         buffers.ahead_of = Some((from.pack, start));
         if start == 0
             && let Some(header) = buffers.ahead.get(..pack.header_len as usize)
@@ -190,6 +191,7 @@ impl PackReader {
         {
             self.remember_header(from.pack, open);
         }
+        Ok(())
     }
 
     /// Whether one request should bring both `last` and `next`, having begun with `first`.
