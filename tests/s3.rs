@@ -14,6 +14,8 @@ mod compare;
 mod garage;
 #[path = "s3/home.rs"]
 mod home;
+#[path = "s3/hostile.rs"]
+mod hostile;
 #[path = "s3/moto.rs"]
 mod moto;
 #[allow(unused_imports, reason = "each test uses its part")]
@@ -23,3 +25,5 @@ mod proxy;
 mod readme;
 #[path = "support/servers/mod.rs"]
 mod servers;
+#[path = "s3/trace.rs"]
+mod trace;

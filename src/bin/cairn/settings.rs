@@ -7,6 +7,7 @@ use crate::exit::{Failure, Result};
 use crate::values::parse_size;
 use cairn::crypto::secret::SecretBytes;
 use cairn::storage::Location;
+use cairn::storage::s3::CANNOT_BE_IGNORED;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) limits: [Option<u64>; 2],
     /// Variables of other programs that are set and do not move data, see [`Environment::ignored`].
     pub(crate) ignored: Vec<String>,
+    /// Whether the one is set that could move data and cannot be ignored.
+    pub(crate) has_partition: bool,
 }
 
 impl Settings {
@@ -74,6 +77,7 @@ impl Settings {
             ca_pem: global.network.cacert.as_deref().map_or_else(|| Ok(String::new()), certificates)?,
             limits: [global.network.limit_upload, global.network.limit_download],
             ignored: environment.ignored(),
+            has_partition: environment.get(CANNOT_BE_IGNORED).is_some(),
         })
     }
 }

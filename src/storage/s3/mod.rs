@@ -27,7 +27,7 @@ mod tls;
 mod traffic;
 mod xml;
 
-pub use credentials::ignored_settings;
+pub use credentials::{CANNOT_BE_IGNORED, ignored_settings};
 pub use options::{AccessKey, CreateMode, CredentialSource, LockMode, ObjectLock, S3Options, Timeouts};
 pub use sender::{Probe, S3Sender};
 pub use traffic::{HostTraffic, Traffic};
