@@ -25,5 +25,7 @@ mod proxy;
 mod readme;
 #[path = "support/servers/mod.rs"]
 mod servers;
+#[path = "s3/tls.rs"]
+mod tls;
 #[path = "s3/trace.rs"]
 mod trace;
