@@ -10,6 +10,7 @@ use crate::object::ObjectName;
 use crate::repository::error::{RepositoryError, Result};
 use crate::repository::handle::Repository;
 use crate::repository::index::{BlobIndex, BlobInfo, Index, Location, PackInfo};
+use crate::storage::{ErrorKind, StorageError};
 use std::collections::HashMap;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,17 +73,24 @@ impl ReadBuffers {
     }
 
     /// Takes a range of a pack from what was asked for ahead into `sealed`, if it is still to come.
-    fn take_ahead(&mut self, pack: u32, offset: u64, len: usize) -> bool {
+    ///
+    /// # Errors
+    /// That the store is out of reach: asking for the range alone would take as long to say the same.
+    fn take_ahead(&mut self, pack: u32, offset: u64, len: usize) -> std::result::Result<bool, StorageError> {
         let end = offset.saturating_add(len as u64);
         let Some(ahead) = self.ahead.as_mut().filter(|a| a.pack == pack && a.at <= offset && end <= a.end) else {
-            return false;
+            return Ok(false);
         };
         self.sealed.resize(len, 0);
-        let is_read = ahead.read(offset, &mut self.sealed).is_ok();
-        if !is_read || ahead.at == ahead.end {
+        let read = ahead.read(offset, &mut self.sealed);
+        if read.is_err() || ahead.at == ahead.end {
             self.ahead = None;
         }
-        is_read
+        let Err(error) = read else { return Ok(true) };
+        match error.into_inner().and_then(|inner| inner.downcast::<StorageError>().ok()) {
+            Some(error) if matches!(error.kind, ErrorKind::Transient | ErrorKind::StoreMissing) => Err(*error),
+            _ => Ok(false),
+        }
     }
 }
 
@@ -188,7 +196,7 @@ impl PackReader {
         let mut offset = u64::from(info.offset);
         for part in 0..pack.kind.parts() {
             let len = info.stored[part] as usize;
-            if !buffers.take_ahead(info.pack, offset, len) {
+            if !buffers.take_ahead(info.pack, offset, len)? {
                 buffers.sealed.resize(len, 0);
                 self.repository.fetch().read_range(&name, offset, &mut buffers.sealed)?;
             }
@@ -200,8 +208,11 @@ impl PackReader {
 
     /// Asks for the blobs from `first` to `last`, of one pack, with one request, and what is between them; the next calls of
     /// [`PackReader::read_blob`] with the same buffers take them from there, in this order. If it fails, they ask for
-    /// themselves, and say why. Does nothing where a store gains nothing by it.
-    pub fn read_ahead(&self, first: BlobIndex, last: BlobIndex, buffers: &mut ReadBuffers) {
+    /// themselves. Does nothing where a store gains nothing by it.
+    ///
+    /// # Errors
+    /// That the store is out of reach.
+    pub fn read_ahead(&self, first: BlobIndex, last: BlobIndex, buffers: &mut ReadBuffers) -> Result<()> {
         let (from, to) = (self.index.blob(first), self.index.blob(last));
         let pack = &self.index.packs()[from.pack as usize];
         let is_header_known = self.headers.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&from.pack);
@@ -213,11 +224,12 @@ impl PackReader {
         let bytes = self.repository.fetch().stream(&name, start, end.saturating_sub(start));
         buffers.ahead = bytes.map(|bytes| Ahead { pack: from.pack, at: start, end, bytes });
         if start == 0
-            && buffers.take_ahead(from.pack, 0, pack.header_len as usize)
+            && buffers.take_ahead(from.pack, 0, pack.header_len as usize)?
             && let Ok(open) = open_header(&self.repository, pack.kind, &name, &buffers.sealed)
         {
             self.remember_header(from.pack, open);
         }
+        Ok(())
     }
 
     /// Whether one request should bring both `last` and `next`, having begun with `first`.

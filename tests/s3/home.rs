@@ -3,7 +3,7 @@
 use crate::servers::{Access, Credentials};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// What a run came to.
@@ -15,6 +15,15 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    fn of(output: &Output, command: &str) -> Self {
+        Self {
+            command: command.to_owned(),
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// Says all, when something else was expected.
     pub(crate) fn report(&self) -> String {
         let Self { command, code, out, err } = self;
@@ -43,6 +52,34 @@ impl Ended {
     }
 }
 
+/// A run that is under way. It ends with this at the latest.
+pub(crate) struct Running {
+    child: Option<Child>,
+    text: String,
+}
+
+impl Running {
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Ended {
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        Ended::of(&output, &self.text)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// A machine.
 pub(crate) struct Home {
     dir: TempDir,
@@ -67,7 +104,11 @@ impl Home {
     }
 
     pub(crate) fn declare(&self, access: &Access, site: &str, province: &str) -> Ended {
-        let (endpoint, region) = (access.endpoint(), access.region().to_owned());
+        self.declare_at(&access.endpoint(), access.region(), site, province)
+    }
+
+    /// Declares a server at another address than its own.
+    pub(crate) fn declare_at(&self, endpoint: &str, region: &str, site: &str, province: &str) -> Ended {
         let fixed = "--operator Coop --address Rue --city Here --signed-by A.Roy --replace";
         let command =
             format!("residency declare {site} --endpoint {endpoint} --region {region} --province {province} {fixed}");
@@ -98,28 +139,30 @@ impl Home {
         command
     }
 
-    fn end(mut command: Command, text: &str) -> Ended {
-        let output = command.output().unwrap();
-        Ended {
-            command: text.to_owned(),
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+    /// Runs a program to its end.
+    pub(crate) fn run(&self, program: &str, args: &[&str]) -> Ended {
+        let output = self.command(program).args(args).output();
+        let output = output.unwrap_or_else(|error| panic!("{program}: {error}; scripts/test installs what tests need"));
+        Ended::of(&output, &format!("{program} {}", args.join(" ")))
     }
 
     /// Runs cairn with arguments that are separated by spaces.
     pub(crate) fn cairn(&self, args: &str) -> Ended {
+        self.start(args).end()
+    }
+
+    /// Starts cairn.
+    pub(crate) fn start(&self, args: &str) -> Running {
         let mut command = self.command(env!("CARGO_BIN_EXE_cairn"));
-        command.args(args.split_whitespace());
-        Self::end(command, &format!("cairn {args}"))
+        command.args(args.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running { child: Some(command.spawn().unwrap()), text: format!("cairn {args}") }
     }
 
     /// Runs a shell script, ended by its first failure.
     pub(crate) fn sh(&self, script: &str, variables: &[(&str, &str)]) -> Ended {
         let mut command = self.command("bash");
         command.args(["-euc", script]).envs(variables.iter().copied());
-        Self::end(command, script)
+        Ended::of(&command.output().unwrap(), script)
     }
 
     /// Restores the newest snapshot of a repository and compares it with `src` of another home.

@@ -11,6 +11,8 @@ mod s3_faults;
 mod s3_versions;
 #[path = "../support/servers/mod.rs"]
 mod servers;
+#[path = "../support/site.rs"]
+mod site;
 mod suite;
 
 use cairn::storage::{LocalStorage, MemoryStorage};

@@ -2,8 +2,8 @@
 //! done and not acknowledged is known for our own, and no answer leads anywhere else.
 
 use crate::proxy::{Action, Answer, Proxy, Sink, When};
-use crate::s3::Site;
 use crate::servers::{Garage, Moto};
+use crate::site::Site;
 use crate::suite::{self, name};
 use cairn::object::Encoded;
 use cairn::storage::s3::{CreateMode, Timeouts};

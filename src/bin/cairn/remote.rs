@@ -15,7 +15,9 @@ use cairn::residency::{
     BucketName, CanadianEndpoint, Class, Declaration, EndpointCandidate, Finding, Origin, Outcome, Pin, Policy,
     ReachableEndpoint, Refusal, RefusalKind, ResidentBucket, Sending, Verdict,
 };
-use cairn::storage::s3::{CreateMode, CredentialSource, Protection, S3Options, S3Sender, S3Storage, Timeouts};
+use cairn::storage::s3::{
+    CANNOT_BE_IGNORED, CreateMode, CredentialSource, Protection, S3Options, S3Sender, S3Storage, Timeouts,
+};
 use cairn::storage::{ErrorKind, Location, Publish, Store};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -86,13 +88,21 @@ impl Remote {
     /// first: a place that is refused by its name alone is refused before credentials are looked for.
     ///
     /// # Errors
-    /// Exit 20 for what names no place on a network, or no bucket.
+    /// Exit 20 for what names no place on a network, or no bucket; 2 for a setting that cannot be ignored.
     pub(crate) fn reach(
         target: Target<'_>,
         settings: &Settings,
         create: CreateMode,
         under: Option<&Policy>,
     ) -> Result<Self> {
+        if settings.has_partition {
+            return Err(Failure::usage(
+                format!(
+                    "{CANNOT_BE_IGNORED} is set: it gives regions other places, and the S3 client cannot be told to ignore it"
+                ),
+                "unset it",
+            ));
+        }
         let Target { candidate, bucket, prefix, declared } = target;
         let bucket = BucketName::parse(bucket)?;
         let endpoint = ReachableEndpoint::resolve(&candidate, &said(&declared), &Policy::new(Pin::Canada))?;

@@ -8,6 +8,7 @@ use crate::values::parse_size;
 use cairn::clock::Timestamp;
 use cairn::crypto::secret::SecretBytes;
 use cairn::storage::Location;
+use cairn::storage::s3::CANNOT_BE_IGNORED;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -53,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) aws_profile: Option<String>,
     /// How long a store that has never answered is tried, if there is a reason to give up sooner than usual.
     pub(crate) first_contact: Option<Duration>,
+    /// Whether the one is set that could move data and cannot be ignored.
+    pub(crate) has_partition: bool,
 }
 
 impl Settings {
@@ -85,6 +88,7 @@ impl Settings {
             ignored: environment.ignored(),
             aws_profile: None,
             first_contact: None,
+            has_partition: environment.get(CANNOT_BE_IGNORED).is_some(),
         })
     }
 
@@ -103,6 +107,7 @@ impl Settings {
             limits: self.limits,
             ignored: self.ignored.clone(),
             at: self.at,
+            has_partition: self.has_partition,
             aws_profile: None,
             first_contact: None,
         }

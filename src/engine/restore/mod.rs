@@ -36,6 +36,7 @@ use crate::engine::restore::window::{Limits, Window};
 use crate::engine::restore::work::{Job, Work};
 use crate::fs::{Ownership, RestoreOptions as FsOptions, Target};
 use crate::progress::Event;
+use crate::repository::RepositoryError;
 use crate::repository::pack_reader::{PackReader, ReadBuffers};
 use crate::repository::view::Damage;
 use std::sync::{Arc, Mutex};
@@ -43,8 +44,9 @@ use std::sync::{Arc, Mutex};
 /// Restores a snapshot or a part of it.
 ///
 /// # Errors
-/// [`EngineError`] when nothing could be restored, or it was told to stop. Entries that could not be restored are no error:
-/// they are in the report, with [`RestoreReport::damaged`] saying how many of them because the repository is damaged.
+/// [`EngineError`] when nothing could be restored, when it was told to stop, and when the store went out of reach; what is
+/// under its name then is whole. Entries that could not be restored are no error: they are in the report, with
+/// [`RestoreReport::damaged`] saying how many of them because the repository is damaged.
 pub fn run(cx: &Context, snapshot: &Snapshot, options: &RestoreOptions) -> Result<RestoreReport> {
     run_with(cx, snapshot, options, Limits::DEFAULT)
 }
@@ -53,8 +55,12 @@ fn run_with(cx: &Context, snapshot: &Snapshot, options: &RestoreOptions, limits:
     let begun = cx.clock.elapsed();
     let repository = cx.repository.config().repository.to_string();
     cx.event(&Event::RunStarted { operation: "restore", repository, purpose: &options.purpose });
-    let tally = Tally::new(cx);
+    let mut tally = Tally::new(cx);
     let restored = restore(cx, snapshot, options, limits, &tally);
+    let restored = match tally.take_lost() {
+        Some(error) => Err(RepositoryError::from(error).into()),
+        None => restored,
+    };
     let report = tally.report(snapshot.id, cx.clock.elapsed().saturating_sub(begun));
     if !options.dry_run {
         // Interrupted or not: this much was taken out of the repository.

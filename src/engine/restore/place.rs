@@ -22,6 +22,11 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Whether to end: because of a signal, or because the store is out of reach.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.cx.is_stopped() || self.tally.is_lost()
+    }
+
     /// A file is in place.
     pub(super) fn restored(&self, number: u64) {
         if let Some(bits) = &self.in_place {

@@ -5,9 +5,11 @@ use crate::engine::restore::options::{EntryFailure, FAILURES_MAX, RestoreReport}
 use crate::fs::{Operation, Warning};
 use crate::id::SessionId;
 use crate::progress::Event;
+use crate::repository::RepositoryError;
+use crate::storage::{ErrorKind as StoreErrorKind, StorageError};
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Why an entry could not be restored.
@@ -17,8 +19,8 @@ pub(super) struct Why {
     pub(super) is_damage: bool,
 }
 
-impl From<&crate::repository::RepositoryError> for Why {
-    fn from(error: &crate::repository::RepositoryError) -> Self {
+impl From<&RepositoryError> for Why {
+    fn from(error: &RepositoryError) -> Self {
         Self { message: chain(error), is_damage: error.is_damage() }
     }
 }
@@ -46,6 +48,8 @@ pub(super) struct Tally<'a> {
     warnings: AtomicU64,
     owners_not_set: AtomicU64,
     failures: Mutex<Vec<EntryFailure>>,
+    /// The store is out of reach.
+    lost: OnceLock<StorageError>,
 }
 
 impl<'a> Tally<'a> {
@@ -65,7 +69,31 @@ impl<'a> Tally<'a> {
             warnings: AtomicU64::new(0),
             owners_not_set: AtomicU64::new(0),
             failures: Mutex::default(),
+            lost: OnceLock::new(),
         }
+    }
+
+    /// Why something of the repository could not be read. If that is because the store is out of reach, the restore ends:
+    /// a request that failed for that reason was repeated for as long as seemed useful, and the next would be as well, so
+    /// going on from entry to entry would take for ever to name them all.
+    pub(super) fn why(&self, error: &RepositoryError) -> Why {
+        if let RepositoryError::Storage(StorageError { operation, subject, kind, detail }) = error
+            && matches!(kind, StoreErrorKind::Transient | StoreErrorKind::StoreMissing)
+        {
+            let (subject, detail) = (subject.clone(), detail.clone());
+            let _ = self.lost.set(StorageError { operation, subject, kind: *kind, detail });
+        }
+        Why::from(error)
+    }
+
+    /// Whether the store is out of reach.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.get().is_some()
+    }
+
+    /// Why the store is out of reach, if it is.
+    pub(super) fn take_lost(&mut self) -> Option<StorageError> {
+        self.lost.take()
     }
 
     /// An entry could not be restored.

@@ -65,7 +65,7 @@ fn compare(place: &Place<'_>, dir: &SourceDir, node: &Node, buffers: &mut Buffer
                 match place.reader.read_tree(list, &mut buffers.read) {
                     Ok(Tree::List(ids)) => at = compare_chunks(place, &file, &ids, at, &mut buffers.content)?,
                     Ok(_) => return Err(wrong("a list of its chunks is none")),
-                    Err(error) => return Err(Why::from(&error)),
+                    Err(error) => return Err(place.tally.why(&error)),
                 }
             }
             Ok(())
@@ -95,7 +95,7 @@ fn compare_chunks(
 fn run_job(place: &Place<'_>, buffers: &mut Buffers, job: &Job) {
     let opened = place.handles.open(&job.dir).and_then(|handle| handle.source());
     for node in &job.files {
-        if place.cx.is_stopped() {
+        if place.is_stopped() {
             return;
         }
         let compared = match &opened {
@@ -160,7 +160,7 @@ pub(super) fn run(
             walk(place, tree, start, selection, walked, &mut collector)?;
             collector.submit();
             collector.pool.wait_idle();
-            if place.cx.is_stopped() { Err(EngineError::Interrupted) } else { Ok(()) }
+            if place.is_stopped() { Err(EngineError::Interrupted) } else { Ok(()) }
         },
     )
 }
@@ -189,7 +189,7 @@ fn walk(
     let (mut files, mut directories) = (0_u64, FIRST_DIRECTORY);
     let mut unreadable = walked.unreadable.iter();
     while let Some(step) = steps.next() {
-        if place.cx.is_stopped() {
+        if place.is_stopped() {
             return Err(EngineError::Interrupted);
         }
         let Some((dir, parent)) = stack.last() else { break };

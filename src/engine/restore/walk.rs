@@ -112,7 +112,7 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
             (_, Some(root)) => {
                 let mut walk = tree.walk(&start.path, root)?;
                 while let Some(step) = walk.next() {
-                    if self.work.place.cx.is_stopped() {
+                    if self.work.place.is_stopped() {
                         return Err(EngineError::Interrupted);
                     }
                     match step {
@@ -127,7 +127,7 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
                             if !self.frames.last().is_some_and(|frame| frame.failed) {
                                 self.walked.unreadable.push(self.files);
                             }
-                            self.work.place.tally.fail(walk.path(), &Why::unreadable(&error));
+                            self.work.place.tally.fail(walk.path(), &self.work.place.tally.why(&error).unreadable());
                         }
                     }
                 }
@@ -316,7 +316,10 @@ pub(super) fn count(tree: &SnapshotTree, start: &Start, selection: &Selection, t
                 }
             }
             Step::Leave => drop(choices.pop()),
-            Step::Damaged(error) => tally.fail(walk.path(), &Why::unreadable(&error)),
+            Step::Damaged(error) => tally.fail(walk.path(), &tally.why(&error).unreadable()),
+        }
+        if tally.is_lost() {
+            break;
         }
     }
     Ok(())

@@ -21,7 +21,6 @@ use crate::engine::restore::work::{Batch, Item, Job, Retry, Work};
 use crate::format::node::{Body, Content, Metadata, Node};
 use crate::format::tree::Tree;
 use crate::id::{ChunkId, TreeId};
-use crate::repository::RepositoryError;
 use crate::repository::index::BlobIndex;
 use crate::repository::pack_reader::ReadBuffers;
 use std::sync::Arc;
@@ -194,7 +193,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
                     break;
                 }
                 Err(error) => {
-                    file.fail(&self.work.place, &Why::from(&error));
+                    file.fail(&self.work.place, &self.work.place.tally.why(&error));
                     break;
                 }
             };
@@ -220,7 +219,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
             if self.extents.len() >= self.limits.extents {
                 // In the middle of a file only contents are written; the rest waits for the end of an entry.
                 self.write_contents();
-                if self.work.place.cx.is_stopped() {
+                if self.work.place.is_stopped() {
                     return Err(EngineError::Interrupted);
                 }
                 number = None;
@@ -257,7 +256,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
         let reader = self.work.place.reader;
         let together = |first, last, next| reader.reads_together(BlobIndex(first), BlobIndex(last), BlobIndex(next));
         for range in plan::jobs(&batch.extents, together) {
-            if self.work.place.cx.is_stopped() {
+            if self.work.place.is_stopped() {
                 break;
             }
             self.pool.submit(Job::Blobs(Arc::clone(&batch), range));
@@ -277,7 +276,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
         // Of names whose first name failed, the next one is tried as a file; each round settles at least one.
         loop {
             let retries = self.work.take_retries();
-            if retries.is_empty() || self.work.place.cx.is_stopped() {
+            if retries.is_empty() || self.work.place.is_stopped() {
                 break;
             }
             let mut later = Vec::new();
@@ -298,7 +297,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
         self.submit_items(others, Job::Others);
         self.finish_directories();
         (self.entries, self.bytes) = (0, 0);
-        if self.work.place.cx.is_stopped() { Err(EngineError::Interrupted) } else { Ok(()) }
+        if self.work.place.is_stopped() { Err(EngineError::Interrupted) } else { Ok(()) }
     }
 
     fn submit_items(&mut self, items: Vec<Item>, job: impl Fn(Vec<Item>) -> Job) {
@@ -329,9 +328,8 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
 }
 
 impl Why {
-    /// A directory whose entries cannot be read.
-    pub(super) fn unreadable(error: &RepositoryError) -> Self {
-        let Self { message, is_damage } = Self::from(error);
-        Self { message: format!("its entries cannot be read: {message}"), is_damage }
+    /// Of a directory whose entries cannot be read.
+    pub(super) fn unreadable(self) -> Self {
+        Self { message: format!("its entries cannot be read: {}", self.message), ..self }
     }
 }

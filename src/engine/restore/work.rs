@@ -73,7 +73,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Work<'_> {
     /// Does a job. After a stop nothing more is done, and no file that is not whole is put in place.
     pub(super) fn run(&self, buffers: &mut ReadBuffers, job: Job) {
-        if self.place.cx.is_stopped() {
+        if self.place.is_stopped() {
             return;
         }
         match job {
@@ -104,9 +104,16 @@ impl Work<'_> {
         if let (Some(first), Some(last)) = (needed().next(), needed().next_back())
             && first.blob != last.blob
         {
-            self.place.reader.read_ahead(BlobIndex(first.blob), BlobIndex(last.blob), buffers);
+            let asked = self.place.reader.read_ahead(BlobIndex(first.blob), BlobIndex(last.blob), buffers);
+            asked.unwrap_or_else(|error| drop(self.place.tally.why(&error)));
         }
-        extents.chunk_by(|a, b| a.blob == b.blob).for_each(|run| self.blob(files, run, buffers));
+        for run in extents.chunk_by(|a, b| a.blob == b.blob) {
+            // Files that are not whole are not settled, and so not put in place.
+            if self.place.is_stopped() {
+                return;
+            }
+            self.blob(files, run, buffers);
+        }
     }
 
     fn blob(&self, files: &[Arc<FileTask>], extents: &[Extent], buffers: &mut ReadBuffers) {
@@ -115,7 +122,10 @@ impl Work<'_> {
         let blob = BlobIndex(first.blob);
         let is_needed = extents.iter().any(|extent| !file(extent).is_over());
         let read = if is_needed { self.place.reader.read_blob(blob, buffers) } else { Ok(()) };
-        let read = read.map_err(|error| Why::from(&error));
+        let read = read.map_err(|error| self.place.tally.why(&error));
+        if self.place.is_stopped() {
+            return;
+        }
         // Extents of one chunk stand together: it is hashed once.
         for run in extents.chunk_by(|a, b| (a.offset, a.len, a.id) == (b.offset, b.len, b.id)) {
             let chunk = run.iter().any(|extent| !file(extent).is_over()).then(|| {

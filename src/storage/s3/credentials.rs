@@ -1,8 +1,10 @@
 //! Credentials: from the environment, a profile, a web identity, a container or an instance, asked for only at the
 //! machine's own metadata addresses and at the Canadian endpoints of AWS's token service.
 //!
-//! No setting of the environment or of a profile chooses a place. One that tries to (`AWS_ENDPOINT_URL_STS`, a metadata
-//! endpoint elsewhere) makes the request be stopped here, before a connection is made.
+//! No setting of the environment or of a profile chooses a place. A request that one has pointed elsewhere
+//! (`AWS_ENDPOINT_URL_STS`, a metadata endpoint) goes where it belongs all the same, if it is not signed. A signature covers
+//! the host, so a signed one, which is what assumes a role with the credentials of another, is stopped here, before a
+//! connection is made, and the error says why.
 
 use crate::residency::ReachableEndpoint;
 use crate::storage::s3::error::{Attempt, Cause, Failure};
@@ -55,6 +57,9 @@ const USED: [&str; 17] = [
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 ];
+/// A variable that the libraries below read and that nothing can keep them from: a file with other places for regions. If
+/// the file is not there or not to their liking they panic, so whoever opens a store has to refuse while it is set.
+pub const CANNOT_BE_IGNORED: &str = "SMITHY_CLIENT_SDK_CUSTOM_PARTITION";
 /// Settings of other software that would choose a way.
 const PROXIES: [&str; 4] = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"];
 /// Settings of a profile that would choose a place or a way.
@@ -74,9 +79,7 @@ const PROFILE_KEYS: [&str; 8] = [
 pub fn ignored_settings(environment: impl IntoIterator<Item = String>, config: &str) -> Vec<String> {
     let is_ignored = |name: &String| {
         let upper = name.to_ascii_uppercase();
-        (name.starts_with("AWS_") && !USED.contains(&name.as_str()))
-            || PROXIES.contains(&upper.as_str())
-            || name == "SMITHY_CLIENT_SDK_CUSTOM_PARTITION"
+        (name.starts_with("AWS_") && !USED.contains(&name.as_str())) || PROXIES.contains(&upper.as_str())
     };
     let mut found: Vec<String> = environment.into_iter().filter(is_ignored).collect();
     let mut section = "";
@@ -107,12 +110,13 @@ pub(super) async fn load(
         }
         CredentialSource::Chain { profile } => profile,
     };
+    let region = token_region(endpoint);
     let config = ProviderConfig::without_region()
         .with_behavior_version(Some(BehaviorVersion::v2026_01_12()))
-        .with_http_client(AllowedOnly { traffic: traffic.clone() })
+        .with_http_client(AllowedOnly { traffic: traffic.clone(), region })
         .with_use_fips(Some(false))
         .with_use_dual_stack(Some(false));
-    let region = token_region(endpoint);
+    let region = Region::new(region);
     let chain = match profile {
         // Whoever names a profile means that one, whatever the environment says.
         Some(profile) => SharedCredentialsProvider::new(
@@ -133,10 +137,10 @@ pub(super) async fn load(
 }
 
 /// The region whose token service is asked: the site's own if it is AWS's, else Montréal.
-fn token_region(endpoint: &ReachableEndpoint) -> Region {
+fn token_region(endpoint: &ReachableEndpoint) -> &'static str {
     let is_aws = endpoint.origin().host().ends_with(".amazonaws.com");
     let own = REGIONS.into_iter().find(|region| is_aws && *region == endpoint.signing_region());
-    Region::new(own.unwrap_or(REGIONS[0]))
+    own.unwrap_or(REGIONS[0])
 }
 
 /// Hands out what was loaded already, once.
@@ -162,12 +166,15 @@ impl ProvideCredentials for Primed {
 #[derive(Debug)]
 struct AllowedOnly {
     traffic: TrafficLog,
+    /// Whose token service is asked.
+    region: &'static str,
 }
 
 impl HttpClient for AllowedOnly {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(AllowedConnector {
             traffic: self.traffic.clone(),
+            region: self.region,
             settings: settings.clone(),
             components: components.clone(),
         })
@@ -177,13 +184,20 @@ impl HttpClient for AllowedOnly {
 #[derive(Debug)]
 struct AllowedConnector {
     traffic: TrafficLog,
+    region: &'static str,
     settings: HttpConnectorSettings,
     components: RuntimeComponents,
 }
 
 impl HttpConnector for AllowedConnector {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let failed = |error: ConnectorError| HttpConnectorFuture::ready(Err(error));
+        if let Some(uri) = home_of(&request, self.region) {
+            request.headers_mut().remove("host");
+            if let Err(error) = request.set_uri(uri) {
+                return failed(ConnectorError::user(error.into()));
+            }
+        }
         let (scheme, authority) = match allowed(request.method(), request.uri(), request.headers().get("host")) {
             Ok(place) => place,
             Err(stop) => return failed(ConnectorError::user(stop.into())),
@@ -206,6 +220,23 @@ impl HttpConnector for AllowedConnector {
             Ok(answer)
         })
     }
+}
+
+/// Where a request without a signature belongs, if a setting has pointed it elsewhere.
+fn home_of(request: &HttpRequest, region: &str) -> Option<String> {
+    let (headers, uri) = (request.headers(), request.uri());
+    let is_at_home = allowed(request.method(), uri, None).is_ok();
+    let is_metadata = ["x-aws-ec2-metadata-token", "x-aws-ec2-metadata-token-ttl-seconds"].map(|h| headers.get(h));
+    if is_metadata.iter().any(Option::is_some) {
+        let is_own = is_at_home && !uri.split('/').nth(2).is_some_and(is_loopback);
+        // What the setting puts before the path is not the service's.
+        let path = uri.find("/latest/").and_then(|at| uri.get(at..))?;
+        return (!is_own).then(|| format!("http://{}{path}", METADATA[0]));
+    }
+    let body = request.body().bytes().unwrap_or_default();
+    let is_token = request.method() == "POST" && body.starts_with(b"Action=AssumeRoleWithWebIdentity&");
+    let is_elsewhere = is_token && !is_at_home && headers.get("authorization").is_none();
+    is_elsewhere.then(|| format!("https://sts.{region}.amazonaws.com/"))
 }
 
 /// Scheme and authority of a request for credentials, if it may be made.
@@ -282,6 +313,48 @@ mod tests {
         }
         assert!(allowed("GET", "http://169.254.170.2/x", Some("evil.example")).is_err());
         assert!(allowed("GET", "http://169.254.170.2/x", Some("169.254.170.2")).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_signed_goes_home() {
+        let request = |method: &str, uri: &str, headers: &[(&'static str, &'static str)], body: &'static str| {
+            let mut request = HttpRequest::new(aws_smithy_types::body::SdkBody::from(body));
+            request.set_method(method).expect("a method");
+            request.set_uri(uri.to_owned()).expect("a URI");
+            headers.iter().for_each(|(name, value)| drop(request.headers_mut().insert(*name, *value)));
+            home_of(&request, "ca-west-1")
+        };
+        let metadata = [("x-aws-ec2-metadata-token", "t")];
+        let wanted = [("x-aws-ec2-metadata-token-ttl-seconds", "21600")];
+        let token = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=r";
+        let (signed, service) = ([("authorization", "AWS4-HMAC-SHA256 x")], "https://sts.ca-west-1.amazonaws.com/");
+        for (method, uri, headers, body, home) in [
+            ("PUT", "http://e.example/latest/api/token", &wanted[..], "", "http://169.254.169.254/latest/api/token"),
+            ("PUT", "http://127.0.0.1:9/latest/api/token", &wanted, "", "http://169.254.169.254/latest/api/token"),
+            (
+                "GET",
+                "http://127.0.0.1:9/latest/meta-data/?a=b",
+                &metadata,
+                "",
+                "http://169.254.169.254/latest/meta-data/?a=b",
+            ),
+            ("GET", "https://e.example/x/latest/meta-data/", &metadata, "", "http://169.254.169.254/latest/meta-data/"),
+            ("POST", "http://127.0.0.1:9/", &[], token, service),
+            ("POST", "https://sts.us-east-1.amazonaws.com/", &[], token, service),
+        ] {
+            assert_eq!(request(method, uri, headers, body).as_deref(), Some(home), "{uri}");
+        }
+        for (method, uri, headers, body) in [
+            ("PUT", "http://169.254.169.254/latest/api/token", &wanted[..], ""),
+            ("GET", "http://[fd00:ec2::254]/latest/meta-data/", &metadata, ""),
+            ("POST", "https://sts.ca-central-1.amazonaws.com/", &[], token),
+            ("POST", "https://e.example/", &signed, token),
+            ("POST", "https://e.example/", &signed, "Action=AssumeRole&Version=2011-06-15"),
+            ("GET", "http://e.example/creds", &[], ""),
+            ("PUT", "http://e.example/other", &wanted, ""),
+        ] {
+            assert_eq!(request(method, uri, headers, body), None, "{uri}");
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Failure {
             return Self::credentials(error);
         }
         if let Some(error) = find::<rustls::Error>(error) {
-            return Self::new(Cause::Tls, format!("TLS with the endpoint failed: {error}"));
+            return Self::new(Cause::Tls, format!("TLS with the endpoint failed: {error}{}", tls_remedy(error)));
         }
         if let Some(stalled) = find::<Stalled>(error) {
             return Self::new(Cause::Timeout, stalled.to_string());
@@ -211,6 +211,18 @@ impl Failure {
     }
 }
 
+/// What to do about a certificate, where it may be right and only not known here.
+fn tls_remedy(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError as E;
+    match error {
+        // A bad signature is what an authority of the right name and another key comes to.
+        rustls::Error::InvalidCertificate(E::UnknownIssuer | E::BadSignature) => {
+            "; if it was issued by an authority of your own, name that one with --cacert or in the site's declaration"
+        }
+        _ => "",
+    }
+}
+
 /// What a server says, made fit for one line.
 fn shortened(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MESSAGE_MAX).collect()
@@ -275,6 +287,14 @@ mod tests {
         let error = failure.into_error("publish", "d/x");
         assert_eq!(error.kind, ErrorKind::Refused);
         assert!(error.to_string().contains("307") && error.to_string().contains("b.example"), "{error}");
+    }
+
+    #[test]
+    fn certificates_that_may_be_right_come_with_advice() {
+        use rustls::{CertificateError as E, Error::InvalidCertificate};
+        for (error, is_advised) in [(E::UnknownIssuer, true), (E::BadSignature, true), (E::Expired, false)] {
+            assert_eq!(tls_remedy(&InvalidCertificate(error.clone())).contains("--cacert"), is_advised, "{error:?}");
+        }
     }
 
     #[test]

@@ -145,9 +145,8 @@ impl Connection {
         let range = part.map(|part| format!("bytes={}-{}", part.start, part.end - 1));
         let request = request.set_range(range).set_expected_bucket_owner(self.owner());
         let answer = request.send().await.map_err(|error| Failure::of(&error))?;
-        // Every S3 store sends one. What has none is no object: an error with the status of a success, or a proxy's page.
         if answer.e_tag().is_none() {
-            return Err(Failure::garbage("the answer is no object's: it has no ETag"));
+            return Err(no_object());
         }
         Ok(answer)
     }
@@ -163,6 +162,7 @@ impl Connection {
         let head = || async {
             let request = self.client.head_object().bucket(self.bucket.as_str()).key(self.key(name));
             match request.set_expected_bucket_owner(self.owner()).send().await {
+                Ok(answer) if answer.e_tag().is_none() => Err(no_object()),
                 Ok(_) => Ok(true),
                 Err(error) => match Failure::of(&error) {
                     missing if missing.is_status(404) => Ok(false),
@@ -177,6 +177,7 @@ impl Connection {
         let request = self.client.head_object().bucket(self.bucket.as_str()).key(self.key(source.name));
         let request = request.set_version_id(source.version_id());
         match request.set_expected_bucket_owner(self.owner()).send().await {
+            Ok(answer) if answer.e_tag().is_none() => Err(no_object()),
             Ok(answer) => answer
                 .content_length()
                 .and_then(|len| u64::try_from(len).ok())
@@ -204,6 +205,12 @@ impl Connection {
         let what = if code == "NoSuchKey" { "no such object" } else { "there is no such bucket" };
         Failure { code: Some(code.to_owned()), text: what.to_owned(), ..failure }
     }
+}
+
+/// Every S3 store sends an ETag with an object. What has none is no object: an error with the status of a success, or the
+/// page of a proxy, and must not count as one that exists.
+fn no_object() -> Failure {
+    Failure::garbage("the answer is no object's: it has no ETag")
 }
 
 /// The announced length, if there is one.

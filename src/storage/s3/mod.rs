@@ -32,7 +32,7 @@ mod versions;
 mod xml;
 
 pub use as_of::S3AsOf;
-pub use credentials::ignored_settings;
+pub use credentials::{CANNOT_BE_IGNORED, ignored_settings};
 pub use options::{AccessKey, CreateMode, CredentialSource, LockMode, ObjectLock, S3Options, Timeouts};
 pub use protection::{BucketLock, Protection, Versioning};
 pub use sender::{Probe, S3Sender};

@@ -46,8 +46,10 @@ pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
         Err(error) => {
             drop(progress);
             let failure = Failure::from(error).while_trying(tried());
-            return Err(match failure.exit {
-                Exit::Interrupted => failure.with_hint("what is under its name is whole; run the same command again"),
+            return Err(match failure.kind {
+                "interrupted" | "transient" => {
+                    failure.with_hint("what is under its name is whole; run the same command again")
+                }
                 _ => failure,
             });
         }
