@@ -44,6 +44,17 @@ fn everything_comes_back(access: &Access, bucket: &str) -> String {
     let shown = home.cairn(&format!("residency show --json {repository}")).expect(0).object();
     assert_eq!(shown["protection"]["default_retention"]["days"], 1, "{shown}");
 
+    // If it is the snapshots alone that are hidden, or their trees, that is said too.
+    for (folder, exit) in [("/snapshots/", 1), ("/index/", 22)] {
+        let part: Vec<_> = admin.versions(bucket, "web/d/").into_iter().filter(|v| v.key.contains(folder)).collect();
+        part.iter().for_each(|version| admin.delete(bucket, &version.key, None).unwrap());
+        let ended = home.cairn(&format!("restore latest --target back --no-cache {repository}")).expect(exit);
+        ended.says("--at TIME");
+        let markers = admin.versions(bucket, "web/d/").into_iter().filter(|version| version.is_marker);
+        markers.for_each(|marker| admin.delete(bucket, &marker.key, Some(&marker.id)).unwrap());
+    }
+    expect_exact(&home, &repository, &source, &source);
+
     // Nothing can be deleted for good, and all of it can be hidden.
     let versions = admin.versions(bucket, "web/");
     let data: Vec<_> = versions.iter().filter(|version| !version.is_marker).collect();
@@ -84,7 +95,7 @@ fn everything_comes_back(access: &Access, bucket: &str) -> String {
     assert_eq!(admin.versions(bucket, "").len(), before, "reading the past has changed nothing");
     let entries = compare::describe(&source).len();
     format!(
-        "{} versions not deleted, {hidden} keys hidden, {entries} entries restored exactly, 3 times as of a time",
+        "{} versions not deleted, {hidden} keys hidden, {entries} entries restored exactly, 4 times as of a time",
         data.len()
     )
 }

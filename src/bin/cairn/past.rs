@@ -1,7 +1,7 @@
 //! `--at TIME`: a repository as it was at a time, where a bucket keeps versions. Reading only: what is reached this way has no
 //! way to create or remove anything. No verdict is asked, as for any other reading.
 
-use crate::exit::{Failure, Result};
+use crate::exit::{Exit, Failure, Result};
 use crate::remote::Remote;
 use crate::run::{Reached, Run};
 use crate::values;
@@ -40,6 +40,25 @@ impl Run {
     pub(crate) fn place(&self) -> String {
         let at = self.settings.at.map(|at| format!(" as of {}", values::time(at))).unwrap_or_default();
         format!("{}{at}", self.location())
+    }
+
+    /// How a command ended, with what can be done if that is because somebody deleted something from a bucket.
+    pub(crate) fn reminded_of_the_past(&self, ended: Result<Exit>) -> Result<Exit> {
+        const REMINDER: &str = "if it was deleted and the bucket keeps versions, --at TIME reads it as it was";
+        if !matches!(self.location(), Location::S3 { .. }) || self.settings.at.is_some() {
+            return ended;
+        }
+        match ended {
+            Err(failure) if ["damage", "no-snapshot"].contains(&failure.kind) => {
+                let hint = format!("{}. {REMINDER}", failure.hint);
+                Err(failure.with_hint(hint))
+            }
+            Ok(Exit::Damage) => {
+                self.output.note(&format!("something is missing or damaged: {REMINDER}"));
+                Ok(Exit::Damage)
+            }
+            ended => ended,
+        }
     }
 
     /// A failure to look at the past, with the permissions that this takes.

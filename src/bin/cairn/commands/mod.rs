@@ -62,7 +62,7 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
     }
     settings.at = command.at();
     let mut run = Run::new(settings, output.clone());
-    match command {
+    let ended = match command {
         Command::Init(args) => match &args.replica_of {
             Some(of) => replicate::init(&run, &args, of),
             None => init::run(&run, &args),
@@ -78,7 +78,8 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
         Command::Recover(args) => recover::run(&mut run, &args),
         Command::Residency(command) => residency::run(&mut run, &command),
         Command::Version | Command::Generate(_) => Ok(Exit::Done),
-    }
+    };
+    run.reminded_of_the_past(ended)
 }
 
 /// Shows help where it was asked for, and says what is wrong with the arguments otherwise.
