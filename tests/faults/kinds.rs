@@ -64,6 +64,8 @@ pub(crate) fn kinds(byte: u64, elsewhere: &str) -> Vec<Kind> {
 
     add("bit of the answer", Altered, Action::FlipAnswer(byte));
     add("length too short", Altered, Action::WrongLength(-7));
+    let tagged = Answer::new(200).field("ETag", "\"5f-abc\"").body(page);
+    add("another server's page with a tag", Altered, Action::Answer(tagged));
 
     add("403", Denied, error(403, "AccessDenied"));
     add("400", Denied, error(400, "InvalidRequest"));

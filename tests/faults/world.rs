@@ -18,6 +18,7 @@ use cairn::storage::{CachedFetch, Fetch as _, MemoryStorage, Publish as _, Stora
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -104,6 +105,8 @@ pub(crate) struct World {
     pub(crate) snapshots: Vec<(String, Description)>,
     /// What a further backup holds.
     pub(crate) now: Description,
+    /// Commands that were run so far, and a hundred.
+    runs: AtomicU64,
 }
 
 fn whole(storage: &MemoryStorage) -> Access {
@@ -124,7 +127,7 @@ impl World {
         std::fs::write(source.path().join("large"), numbers.bytes(260_000)).unwrap();
         let now = describe(source.path());
         let (garage, sink) = (Garage::start("ca-central-1"), Sink::start());
-        Self { garage, sink, source, base: storage.snapshot(), snapshots: vec![first], now }
+        Self { garage, sink, source, base: storage.snapshot(), snapshots: vec![first], now, runs: AtomicU64::new(100) }
     }
 
     /// The same after a further backup.
@@ -185,10 +188,12 @@ impl World {
         (site, storage)
     }
 
-    fn open(storage: &S3Storage, machine: Machine<'_>) -> Result<Repository, Failed> {
+    fn open(&self, storage: &S3Storage, machine: Machine<'_>) -> Result<Repository, Failed> {
         cairn::repository::open::identify(storage)?;
         let fetch = Arc::new(CachedFetch::new(Arc::new(storage.clone()), machine.cache.to_owned(), is_cacheable));
-        Ok(support::reopen(Access { fetch, publish: None }, 5)?)
+        // Two runs with the same numbers would be the same session.
+        let seed = self.runs.fetch_add(1, Ordering::Relaxed);
+        Ok(support::reopen(Access { fetch, publish: None }, seed)?)
     }
 
     /// A backup, with all that the program asks before it.
@@ -199,7 +204,7 @@ impl World {
         meeting: Option<Meeting<'_>>,
     ) -> Result<BackupReport, Failed> {
         let (site, storage) = self.reach(proxy, machine, meeting);
-        let repository = Self::open(&storage, machine)?;
+        let repository = self.open(&storage, machine)?;
         sites::effective_policy(&repository)?;
         let (verdict, resident) = site.judge(self.garage.bucket(), &storage.observe());
         let Some(resident) = resident else {
@@ -221,7 +226,7 @@ impl World {
     ) -> Result<RestoreReport, Failed> {
         use std::os::unix::ffi::OsStrExt as _;
         let (_, storage) = self.reach(proxy, machine, meeting);
-        let cx = support::context(Self::open(&storage, machine)?, machine.workers);
+        let cx = support::context(self.open(&storage, machine)?, machine.workers);
         let snapshots = browse::Snapshots::load(&cx.repository)?;
         let (id, _) = self.snapshots.last().unwrap();
         // The program says first which cells are damaged.

@@ -2,8 +2,8 @@
 //! since; a listing is whole or an error; and objects go where they are locked with the digest that is asked for.
 
 use crate::proxy::{Action, Answer, Proxy, When};
-use crate::site::{Both, Site};
 use crate::servers::{Access, Admin, Garage, Moto};
+use crate::site::{Both, Site};
 use crate::suite::{All, Subject, TESTS, name};
 use cairn::clock::Timestamp;
 use cairn::object::Encoded;

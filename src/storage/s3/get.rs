@@ -157,8 +157,8 @@ impl Connection {
         self.retried(|_| {}, || self.size_once(source)).await
     }
 
-    /// Whether an object is there to be overwritten. Where there is no bucket, there is none.
-    pub(super) async fn is_there(&self, name: &ObjectName) -> Attempt<bool> {
+    /// Whether an object may be there to be overwritten, by the word of HEAD. Where there is no bucket, there is none.
+    pub(super) async fn may_be_there(&self, name: &ObjectName) -> Attempt<bool> {
         let head = || async {
             let request = self.client.head_object().bucket(self.bucket.as_str()).key(self.key(name));
             match request.set_expected_bucket_owner(self.owner()).send().await {

@@ -6,6 +6,7 @@
 use crate::clock::Timestamp;
 use crate::object::ObjectName;
 use crate::storage::contract::Published;
+use crate::storage::error::ErrorKind;
 use crate::storage::s3::connection::Connection;
 use crate::storage::s3::error::{Attempt, Failure};
 use crate::storage::s3::flow::Flow;
@@ -120,7 +121,7 @@ impl Connection {
                 Some(false) => return Ok(Published::Existed),
                 None => {}
             }
-        } else if asks_first && self.is_there(name).await? {
+        } else if asks_first && self.may_be_there(name).await? && self.is_there(name).await? {
             return Ok(Published::Existed);
         }
         match self.put(name, body, manner).await {
@@ -179,11 +180,23 @@ impl Connection {
         }
     }
 
+    /// Asks a second time, in another way, whether an object is there that is said to be: the answer to HEAD is a status and
+    /// little more, and whoever believes a wrong one does not send what is missing then.
+    async fn is_there(&self, name: &ObjectName) -> Attempt<bool> {
+        match self.get_range(name, 0, &mut [0]).await {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.is_no_key() => Ok(false),
+            // It is empty.
+            Err(failure) if failure.kind() == ErrorKind::Truncated => Ok(true),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Whether the object there has our bytes; `None` if there is none.
     async fn is_same(&self, name: &ObjectName, body: &Body) -> Attempt<Option<bool>> {
         let bytes = body.bytes();
         match self.size(name).await {
-            Ok(size) if size != bytes.len() as u64 => return Ok(Some(false)),
+            Ok(size) if size != bytes.len() as u64 => return Ok(self.is_there(name).await?.then_some(false)),
             Ok(_) => {}
             Err(failure) if failure.is_no_key() => return Ok(None),
             Err(failure) => return Err(failure),
