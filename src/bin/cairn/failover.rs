@@ -22,6 +22,8 @@ pub(crate) struct Found {
     pub(crate) snapshot: Snapshot,
     /// Why it is not the first site, if nobody asked for another.
     pub(crate) first_site_failed: Option<String>,
+    /// Whether it was asked for as the newest, and one that cannot be read may be newer.
+    pub(crate) may_be_older: bool,
 }
 
 /// The snapshot that `name` names, at the site that was asked for, else at the first one, else at a replica by the rule.
@@ -33,7 +35,15 @@ pub(crate) fn open_snapshot(run: &Run, name: &str, filter: &SnapshotFilter, site
         let snapshot = all.resolve(name, host_name().as_bytes(), filter).cloned().map_err(|error| {
             Failure::from(error).while_trying(format!("find snapshot {name} in {}", run.named(&opened)))
         })?;
-        Ok(Found { opened, snapshot, first_site_failed })
+        let may_be_older = name.starts_with("latest") && !all.damaged.is_empty();
+        if may_be_older {
+            run.output.warn(&format!(
+                "snapshot {} of {} is taken for {name}; one that cannot be read may be newer",
+                snapshot.id.short(),
+                values::time_seconds(snapshot.entries.time),
+            ));
+        }
+        Ok(Found { opened, snapshot, first_site_failed, may_be_older })
     };
     if site.is_some() {
         let (opened, all) = listed(&at_site(run, site)?)?;

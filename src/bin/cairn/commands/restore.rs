@@ -34,7 +34,7 @@ pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
         purpose: args.purpose.clone(),
         ..RestoreOptions::default()
     };
-    let Found { opened, snapshot, first_site_failed } =
+    let Found { opened, snapshot, first_site_failed, may_be_older } =
         failover::open_snapshot(run, &name, &filter, args.site.site.as_deref())?;
     let tried =
         || format!("restore {} of {} to {}", args.snapshot.display(), run.named(&opened), args.target.display());
@@ -61,7 +61,7 @@ pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
     }
     match said {
         Err(failure) if !failure.is_broken_pipe() => Err(failure),
-        _ if report.damaged > 0 => Ok(Exit::Damage),
+        _ if report.damaged > 0 || may_be_older => Ok(Exit::Damage),
         _ if report.failed > 0 => Ok(Exit::Incomplete),
         _ => Ok(Exit::Done),
     }
