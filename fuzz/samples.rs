@@ -18,7 +18,8 @@ use cairn::format::segment::{PackEntry, SegmentBuilder};
 use cairn::format::session::Session;
 use cairn::format::tree::{self, EncodedTree, Page};
 use cairn::format::{dataset_root, wire::Result};
-use cairn::id::{ChunkId, IndexKey, PackId, SegmentId, SessionId, SlotId, TreeId};
+use cairn::id::{ChunkId, IndexKey, LogId, PackId, SegmentId, SessionId, SlotId, TreeId};
+use cairn::journal::Anchor;
 use cairn::residency::{Addressing, Check, Declaration, Exception, Origin, Pin, Policy, Province};
 use std::sync::Arc;
 
@@ -135,6 +136,7 @@ pub fn cell_references() -> CellReferences {
         parent: Some(SessionId::from_bytes([6; 16])),
         tree: tree_id(7),
         segments: vec![SegmentId::from_bytes([8; 32]), SegmentId::from_bytes([9; 32])],
+        log: Some(Anchor { log: LogId::from_bytes([10; 16]), size: 300, root: [11; 32] }),
     }
 }
 

@@ -118,6 +118,14 @@ id!(
     SlotId, 16
 );
 id!(
+    /// Names a log of what was done (one incarnation of one host's log of one repository); random.
+    LogId, 16
+);
+id!(
+    /// Names a run of a command in the log; random.
+    RunId, 8
+);
+id!(
     /// Keyed BLAKE3 of a chunk's plaintext.
     ChunkId, 32
 );

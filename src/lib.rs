@@ -4,6 +4,7 @@
 //! are in `docs/architecture.md`; the bytes on the store are in `docs/format.md`.
 #![deny(unsafe_code)]
 
+pub mod audit;
 pub mod chunker;
 pub mod clock;
 pub mod codec;
@@ -12,6 +13,7 @@ pub mod engine;
 pub mod format;
 pub mod fs;
 pub mod id;
+pub mod journal;
 pub mod object;
 pub mod progress;
 pub mod repository;

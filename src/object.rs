@@ -26,6 +26,8 @@ pub enum ObjectKind {
     Declaration = 9,
     /// Residency policy.
     Policy = 10,
+    /// The log's records of single files.
+    FileRecords = 11,
 }
 
 impl ObjectKind {
@@ -42,6 +44,7 @@ impl ObjectKind {
             Self::Cell,
             Self::Declaration,
             Self::Policy,
+            Self::FileRecords,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == byte)
@@ -108,13 +111,13 @@ impl fmt::Debug for ObjectName {
     }
 }
 
-/// Bytes that may leave the host: already encoded and sealed. Only `format` (and later the log) makes them, which
+/// Bytes that may leave the host: already encoded and sealed. Only `format` and the log make them, which
 /// `tests/tidy.rs` checks, so plaintext has no way into a store.
 #[derive(Clone, Copy)]
 pub struct Encoded<'a>(&'a [u8]);
 
 impl<'a> Encoded<'a> {
-    /// Marks bytes as encoded. To be called in `format` only.
+    /// Marks bytes as encoded. To be called in `format` and in `audit::publish` only.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }

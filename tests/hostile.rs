@@ -100,7 +100,7 @@ fn repository(trees: &[EncodedTree]) -> Context {
         statistics: Statistics::default(),
         failures: Vec::new(),
     };
-    let commit = Commit { outcome: Outcome::Snapshot, tree: root.unwrap(), parent: None, segments, entries };
+    let commit = Commit { outcome: Outcome::Snapshot, tree: root.unwrap(), parent: None, segments, entries, log: None };
     session.commit(&commit).unwrap();
     cx
 }

@@ -22,6 +22,7 @@ const FORMATS: &[documents::Format<'static>] = &[
     ("src/format/dataset_root.rs", "Dataset roots", "sealed"),
     ("src/format/declaration.rs", "Declarations", "declaration"),
     ("src/format/envelope.rs", "Object header", "envelope"),
+    ("src/format/file_records.rs", "Records of files", "sealed"),
     ("src/format/key_slot.rs", "Key slots", "key_slot"),
     ("src/format/pack.rs", "Packs", "pack_end"),
     ("src/format/policy.rs", "Policies", "policy"),
@@ -34,6 +35,7 @@ const FORMATS: &[documents::Format<'static>] = &[
 /// Documents whose paths are checked.
 const DOCUMENTS: &[&str] = &[
     "docs/architecture.md",
+    "docs/audit-log.md",
     "docs/CONTRIBUTING.md",
     "docs/operations.md",
     "docs/residency.md",

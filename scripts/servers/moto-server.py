@@ -15,6 +15,8 @@ for name in [name for name in os.environ if name.startswith("AWS_") or name.lowe
 os.environ.update(
     AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_EC2_METADATA_DISABLED="true",
     AWS_ACCESS_KEY_ID=KEY_ID, AWS_SECRET_ACCESS_KEY=SECRET_KEY,
+    # Short pages, so that a listing of many takes few objects: moto makes some ten in a second.
+    MOTO_S3_DEFAULT_MAX_KEYS="100",
 )
 
 import boto3  # noqa: E402

@@ -97,6 +97,7 @@ impl DatasetRoot {
             references: RecipientKey::new(self.derive("cairn v1 reference recipient")),
             entries: RecipientKey::new(self.derive("cairn v1 entry recipient")),
             data: RecipientKey::new(self.derive("cairn v1 data recipient")),
+            tokens: self.derive("cairn v1 audit tokens"),
         }
     }
 }
@@ -115,6 +116,8 @@ pub struct DatasetKeys {
     pub entries: RecipientKey,
     /// Opens file contents.
     pub data: RecipientKey,
+    /// Makes the tokens that stand for paths, contents and users in the log.
+    pub tokens: Secret,
 }
 
 impl DatasetKeys {

@@ -65,6 +65,69 @@ impl Identity {
     }
 }
 
+/// Signs texts that stand for themselves: signed notes (C2SP `signed-note`), which need no context since a note's first line
+/// says what it is. No such line begins as [`CONTEXT`] does.
+pub trait NoteKey {
+    /// The Ed25519 signature of a text.
+    fn sign_text(&self, text: &[u8]) -> [u8; SIGNATURE_LEN];
+}
+
+impl NoteKey for Identity {
+    fn sign_text(&self, text: &[u8]) -> [u8; SIGNATURE_LEN] {
+        self.0.sign(text).to_bytes()
+    }
+}
+
+/// The key that signs one log's checkpoints, or a witness's receipts.
+pub struct LogKey(SigningKey);
+
+impl std::fmt::Debug for LogKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LogKey(..)")
+    }
+}
+
+impl NoteKey for LogKey {
+    fn sign_text(&self, text: &[u8]) -> [u8; SIGNATURE_LEN] {
+        self.0.sign(text).to_bytes()
+    }
+}
+
+impl LogKey {
+    /// A new key.
+    ///
+    /// # Errors
+    /// As [`Randomness::fill`].
+    pub fn generate(random: &dyn Randomness) -> Result<Self, RandomError> {
+        Identity::generate(random).map(|identity| Self(identity.0))
+    }
+
+    /// The key of this seed.
+    pub fn from_seed(seed: &Secret) -> Self {
+        Self(SigningKey::from_bytes(seed.expose()))
+    }
+
+    /// The seed, to be kept in a file that only the owner reads.
+    pub fn seed(&self) -> Secret {
+        Secret::new(self.0.to_bytes())
+    }
+
+    /// The public key.
+    pub fn public(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+}
+
+/// Checks a signature made by [`NoteKey::sign_text`]; keys and signatures in non-canonical form are refused.
+///
+/// # Errors
+/// [`SignatureError`] when it does not verify.
+pub fn verify_text(public: &[u8; 32], text: &[u8], signature: &[u8; SIGNATURE_LEN]) -> Result<(), SignatureError> {
+    VerifyingKey::from_bytes(public)
+        .and_then(|key| key.verify_strict(text, &Signature::from_bytes(signature)))
+        .map_err(|_| SignatureError)
+}
+
 /// Checks a signature made by [`Identity::sign`]; keys and signatures in non-canonical form are refused.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::fs::FsError;
+use crate::journal::{Journal, JournalError};
 use crate::progress::{Event, EventSink};
 use crate::repository::{Repository, RepositoryError};
 use std::sync::Arc;
@@ -51,6 +52,9 @@ pub enum EngineError {
     /// A setting that cannot be.
     #[error("{0}")]
     Setting(String),
+    /// The log took no record of it.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// A worker thread could not be started or ended early.
     #[error("a worker thread {0}")]
     Worker(&'static str),
@@ -64,6 +68,8 @@ pub struct Context {
     pub repository: Arc<Repository>,
     /// Where events go.
     pub sink: Arc<dyn EventSink>,
+    /// The record of what is done.
+    pub journal: Arc<dyn Journal>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Set from outside to end the operation; what was stored is kept.

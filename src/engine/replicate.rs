@@ -5,6 +5,9 @@
 //! not sent again: a replica never has a snapshot without what the source had of it, and a run that was cut short goes on
 //! where it ended. Nothing is ever removed from a replica.
 
+use crate::audit::checkpoint::Checkpoint;
+use crate::audit::note::Note;
+use crate::audit::object as log;
 use crate::crypto::hash;
 use crate::engine::context::{EngineError, Result, chain};
 use crate::engine::pool;
@@ -71,10 +74,14 @@ enum Proof {
     Hash,
     /// It begins as this kind of object of this repository.
     Start(ObjectKind),
+    /// It is a part of a log of this repository, or the key of one.
+    Log,
+    /// It is a receipt for such a log.
+    Receipt,
 }
 
 /// What is copied, in this order; the dataset's cells come last.
-fn classes(layout: &DatasetLayout) -> [(ObjectName, Proof); 8] {
+fn classes(layout: &DatasetLayout) -> [(ObjectName, Proof); 11] {
     [
         (layout::key_slots(), Proof::Start(ObjectKind::KeySlot)),
         (layout::dataset_roots(), Proof::Start(ObjectKind::DatasetRoot)),
@@ -84,6 +91,9 @@ fn classes(layout: &DatasetLayout) -> [(ObjectName, Proof); 8] {
         (layout.packs(PackKind::Meta), Proof::Hash),
         (layout.segments(), Proof::Hash),
         (layout.sessions(), Proof::Start(ObjectKind::Session)),
+        (log::logs(), Proof::Log),
+        (log::all_files(), Proof::Start(ObjectKind::FileRecords)),
+        (log::all_receipts(), Proof::Receipt),
     ]
 }
 
@@ -266,10 +276,31 @@ impl<'a> Copying<'a> {
         Ok(())
     }
 
+    fn is_origin(&self, origin: &str) -> bool {
+        origin.starts_with(&format!("cairn/{}/", self.repository))
+    }
+
+    /// Whether a log's object belongs to its name. Whether its signature is right, `audit verify` tells.
+    fn is_log(&self, name: &ObjectName, bytes: &[u8]) -> bool {
+        match log::log_parts(name) {
+            Some((id, Some(size))) => log::LogPart::parse(bytes).is_ok_and(|part| {
+                part.checkpoint.size == size && part.checkpoint.origin == log::origin(&self.repository, &id)
+            }),
+            Some((id, None)) => {
+                log::Endorsement::parse(bytes).is_ok_and(|e| e.log.name() == log::origin(&self.repository, &id))
+            }
+            None => false,
+        }
+    }
+
     fn check(&self, name: &ObjectName, bytes: &[u8], proof: Proof) -> std::result::Result<(), FormatError> {
         let is_right = match proof {
             Proof::Hash => crate::id::PackId::from_bytes(hash::stored(bytes)).to_string() == name.last_part(),
             Proof::Start(kind) => read_start(&mut Reader::new(bytes, "object"), kind)? == self.repository,
+            Proof::Log => self.is_log(name, bytes),
+            Proof::Receipt => Note::parse(bytes)
+                .and_then(|note| Checkpoint::parse(note.text()))
+                .is_ok_and(|checkpoint| self.is_origin(&checkpoint.origin)),
         };
         if is_right { Ok(()) } else { Err(FormatError::WrongId) }
     }

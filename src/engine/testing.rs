@@ -16,6 +16,7 @@ use crate::format::node::{Body, Content, Metadata, Node, Owner};
 use crate::format::pack::{ChunkEntry, PackKind};
 use crate::format::tree::{self, EncodedTree};
 use crate::id::{ChunkId, TreeId};
+use crate::journal::Unrecorded;
 use crate::progress::{EventSink, Silent};
 use crate::repository::open::{self, NewRepository};
 use crate::repository::pack_writer::{PackSize, PackWriter};
@@ -44,6 +45,7 @@ fn context(repository: Repository, workers: usize) -> Context {
     Context {
         repository: Arc::new(repository),
         sink: Arc::new(Silent),
+        journal: Arc::new(Unrecorded),
         clock: Arc::new(SystemClock::new()),
         stop: Arc::default(),
         workers,
@@ -193,7 +195,7 @@ impl Builder {
             failures: Vec::new(),
         };
         let (outcome, segments) = (Outcome::Snapshot, published.segments);
-        self.session.commit(&Commit { outcome, tree, parent: None, segments, entries }).unwrap();
+        self.session.commit(&Commit { outcome, tree, parent: None, segments, entries, log: None }).unwrap();
         let id = self.session.id;
         Snapshots::load(&self.cx.repository).unwrap().all().iter().find(|s| s.id == id).unwrap().clone()
     }

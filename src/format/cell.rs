@@ -11,7 +11,8 @@ use crate::format::envelope::Place;
 use crate::format::sealed::{self, Section};
 use crate::format::session::HOST_NAME_MAX;
 use crate::format::wire::{FormatError, Reader, Result, Writer};
-use crate::id::{HostKey, SegmentId, SessionId, TreeId};
+use crate::id::{HostKey, LogId, SegmentId, SessionId, TreeId};
+use crate::journal::Anchor;
 use crate::object::ObjectKind;
 
 /// Most index segments that one cell publishes.
@@ -53,6 +54,8 @@ pub struct CellReferences {
     pub tree: TreeId,
     /// Index segments that become live with this cell.
     pub segments: Vec<SegmentId>,
+    /// The state of the host's log that says what this snapshot is made of; it is older than the cell.
+    pub log: Option<Anchor>,
 }
 
 /// Counts of a backup. Bytes are bytes of content before compression unless named otherwise.
@@ -212,6 +215,12 @@ impl CellReferences {
         w.raw(self.tree.as_bytes());
         w.varint(self.segments.len() as u64);
         self.segments.iter().for_each(|id| w.raw(id.as_bytes()));
+        w.u8(u8::from(self.log.is_some()));
+        if let Some(anchor) = &self.log {
+            w.raw(anchor.log.as_bytes());
+            w.varint(anchor.size);
+            w.raw(&anchor.root);
+        }
         w.into_vec()
     }
 
@@ -241,6 +250,11 @@ impl CellReferences {
             segments: {
                 let count = r.count(CELL_SEGMENTS_MAX as u64, 32)?;
                 (0..count).map(|_| r.array().map(SegmentId::from_bytes)).collect::<Result<_>>()?
+            },
+            log: match r.u8()? {
+                0 => None,
+                1 => Some(Anchor { log: LogId::from_bytes(r.array()?), size: r.varint()?, root: r.array()? }),
+                _ => return Err(r.invalid()),
             },
         };
         r.end()?;

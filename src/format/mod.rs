@@ -6,6 +6,7 @@ pub mod config;
 pub mod dataset_root;
 pub mod declaration;
 pub mod envelope;
+pub mod file_records;
 pub mod key_slot;
 pub mod layout;
 pub mod node;

@@ -16,6 +16,7 @@ use crate::format::sealed::{OBJECT_LEN_MAX, encoded};
 use crate::format::segment::PackEntry;
 use crate::format::session::Session;
 use crate::id::{PackId, SegmentId, SessionId, TreeId};
+use crate::journal::Anchor;
 use crate::repository::cells::StoredCell;
 use crate::repository::error::{RepositoryError, Result};
 use crate::repository::handle::Repository;
@@ -51,6 +52,8 @@ pub struct Commit {
     pub segments: Vec<SegmentId>,
     /// What people ask about it.
     pub entries: CellEntries,
+    /// The state of the log that says so.
+    pub log: Option<Anchor>,
 }
 
 impl OpenSession {
@@ -168,6 +171,7 @@ impl OpenSession {
             parent: commit.parent,
             tree: commit.tree,
             segments: commit.segments.clone(),
+            log: commit.log,
         };
         let repository = &self.repository;
         let bytes = cell::encode(

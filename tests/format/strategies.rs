@@ -12,7 +12,8 @@ use cairn::format::policy::PolicyRecord;
 use cairn::format::segment::PackEntry;
 use cairn::format::session::Session;
 use cairn::format::tree::Page;
-use cairn::id::{ChunkId, DatasetId, HostKey, IndexKey, PackId, RepositoryId, SegmentId, SessionId, TreeId};
+use cairn::id::{ChunkId, DatasetId, HostKey, IndexKey, LogId, PackId, RepositoryId, SegmentId, SessionId, TreeId};
+use cairn::journal::Anchor;
 use cairn::residency::{Addressing, Check, Declaration, Exception, Origin, Pin, Policy, Province};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -197,8 +198,14 @@ pub(crate) fn cell_references() -> impl Strategy<Value = CellReferences> {
     let outcome = prop_oneof![Just(Outcome::Snapshot), Just(Outcome::Checkpoint), Just(Outcome::Aborted)];
     let segments = vec(any::<[u8; 32]>().prop_map(SegmentId::from_bytes), 0..5);
     let (host, previous) = (any::<[u8; 32]>().prop_map(HostKey::from_bytes), any::<[u8; 32]>());
-    (outcome, session_id(), host, number(), previous, option::of(session_id()), tree_id(), segments).prop_map(
-        |(outcome, session, host, counter, previous, parent, tree, segments)| CellReferences {
+    let anchor = (any::<[u8; 16]>(), number(), any::<[u8; 32]>()).prop_map(|(log, size, root)| Anchor {
+        log: LogId::from_bytes(log),
+        size,
+        root,
+    });
+    let log = option::of(anchor);
+    (outcome, session_id(), host, number(), previous, option::of(session_id()), tree_id(), segments, log).prop_map(
+        |(outcome, session, host, counter, previous, parent, tree, segments, log)| CellReferences {
             outcome,
             session,
             host,
@@ -207,6 +214,7 @@ pub(crate) fn cell_references() -> impl Strategy<Value = CellReferences> {
             parent,
             tree,
             segments,
+            log,
         },
     )
 }

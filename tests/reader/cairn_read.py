@@ -681,6 +681,8 @@ class Dataset:
             host_key, counter, previous = a.take(32), a.varint(), a.take(32)
             parent = a.take(16) if a.flag() else b""
             root, segments = a.take(32), a.many(lambda: a.take(32))
+            if a.flag():  # where the host's log stood
+                a.take(16), a.varint(), a.take(32)
             a.end()
             check_signature(data, host_key)
             require(counter >= 1, "counters begin with 1")

@@ -4,7 +4,7 @@
 use crate::proxy::{Action, Answer, Proxy, When};
 use crate::servers::{Access, Admin, Garage, Moto};
 use crate::site::{Both, Site};
-use crate::suite::{All, Subject, TESTS, name};
+use crate::suite::{All, MOTO_PAGE, Subject, TESTS, name};
 use cairn::clock::Timestamp;
 use cairn::object::Encoded;
 use cairn::residency::Observed;
@@ -122,30 +122,31 @@ fn ceph_shows_the_past() {
 }
 
 /// More than a page of keys, and of versions of one key, all of them hidden.
-fn expect_whole_listings(access: &Access, bucket: &str) {
+fn expect_whole_listings(access: &Access, bucket: &str, page: usize) {
+    let (keys, versions) = (page * 7 / 10, page * 4 / 10);
     let admin = Admin::new(access);
     admin.set_versions(bucket, true);
-    for number in 0..700 {
+    for number in 0..keys {
         admin.put(bucket, &format!("d/x/{number:04}"), b"x");
     }
-    for number in 0..400 {
-        admin.put(bucket, "d/x/0350", format!("{number}").as_bytes());
+    for number in 0..versions {
+        admin.put(bucket, "d/x/0035", format!("{number}").as_bytes());
     }
     let moment = time(&admin.moment(bucket));
-    assert_eq!(admin.delete_all(bucket), 701);
+    assert_eq!(admin.delete_all(bucket), keys + 1);
     let site = Site::new(access);
     assert_eq!(site.reach(bucket, "").list(&name("d")).unwrap(), []);
     let past = site.reach(bucket, "").as_of(moment).unwrap();
     let all = listed(&past);
-    assert_eq!(all.len(), 700);
+    assert_eq!(all.len(), keys);
     assert!(all.iter().enumerate().all(|(number, (name, _))| *name == format!("d/x/{number:04}")));
-    assert_eq!(past.read(&name("d/x/0350"), 10).unwrap(), b"399", "the newest of 401");
+    assert_eq!(past.read(&name("d/x/0035"), 10).unwrap(), format!("{}", versions - 1).as_bytes(), "the newest");
 }
 
 #[test]
 fn moto_lists_more_than_a_page() {
     let moto = Moto::start();
-    expect_whole_listings(&moto, moto.bucket());
+    expect_whole_listings(&moto, moto.bucket(), MOTO_PAGE);
 }
 
 #[test]
@@ -153,7 +154,7 @@ fn moto_lists_more_than_a_page() {
 fn ceph_lists_more_than_a_page() {
     let ceph = crate::servers::ceph();
     Admin::new(&ceph).create_bucket(&ceph, "pages", false);
-    expect_whole_listings(&ceph, "pages");
+    expect_whole_listings(&ceph, "pages", 1000);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use cairn::crypto::sign::Identity;
 use cairn::engine::backup::{BackupOptions, BackupReport};
 use cairn::engine::{Context, EngineError};
 use cairn::format::key_slot::{SlotNotes, Unlock};
+use cairn::journal::Unrecorded;
 use cairn::progress::Silent;
 use cairn::repository::open::NewRepository;
 use cairn::repository::pack_writer::PackSize;
@@ -79,6 +80,7 @@ pub fn context(repository: Repository, workers: usize) -> Context {
     Context {
         repository: Arc::new(repository),
         sink: Arc::new(Silent),
+        journal: Arc::new(Unrecorded),
         clock,
         stop: Arc::default(),
         workers,

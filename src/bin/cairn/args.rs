@@ -2,9 +2,14 @@
 //!
 //! What a value means beyond its own text (which repository, which key) is decided in `settings.rs`.
 
+mod audit;
 mod replica;
 mod residency;
 
+pub(crate) use audit::{
+    AuditCommand, AuditShowArgs, BundleArgs, CosignArgs, DeliverArgs, ExportArgs, ExportFormat, ProveArgs, RecordArgs,
+    RecordKind, VerifyArgs, WitnessCommand,
+};
 pub(crate) use replica::{CopyArgs, ReplicateArgs, SiteArgs};
 pub(crate) use residency::{
     DeclareArgs, ExceptArgs, LanguageArg, NetworkArgs, PinArgs, PolicyArgs, RecoverStoreArgs, ResidencyCommand,
@@ -103,6 +108,9 @@ pub(crate) enum Command {
     /// Where data may go, and where it goes
     #[command(subcommand)]
     Residency(ResidencyCommand),
+    /// The signed log of what was sent and what was recovered
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the version of cairn and of the repository format
     Version,
     /// Write manual pages or shell completions
@@ -111,6 +119,26 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// What the log calls it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "init",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
+            Self::Snapshots(_) => "snapshots",
+            Self::Ls(_) => "ls",
+            Self::Check(_) => "check",
+            Self::Replicate(_) => "replicate",
+            Self::Copy(_) => "copy",
+            Self::Key(_) => "key",
+            Self::Recover(_) => "recover",
+            Self::Residency(_) => "residency",
+            Self::Audit(_) => "audit",
+            Self::Version => "version",
+            Self::Generate(_) => "generate",
+        }
+    }
+
     /// When the repository is to be read as of.
     pub(crate) fn at(&self) -> Option<Timestamp> {
         match self {

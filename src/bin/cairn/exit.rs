@@ -29,16 +29,20 @@ pub(crate) enum Exit {
     WrongKey = 12,
     /// Residency refused.
     Residency = 20,
+    /// The log could not be written.
+    NoLog = 21,
     /// Damage found.
     Damage = 22,
     /// A required residency check could not be made now.
     Unverified = 23,
+    /// The log does not verify.
+    LogUnverified = 24,
     /// Interrupted.
     Interrupted = 130,
 }
 
 /// The table for the manual pages.
-pub(crate) const EXIT_TABLE: [(Exit, &str); 11] = [
+pub(crate) const EXIT_TABLE: [(Exit, &str); 13] = [
     (Exit::Done, "done, complete"),
     (Exit::Failed, "failed"),
     (Exit::Usage, "the command line or a setting was wrong"),
@@ -51,8 +55,14 @@ pub(crate) const EXIT_TABLE: [(Exit, &str); 11] = [
     (Exit::Forbidden, "another operation forbids this one now"),
     (Exit::WrongKey, "wrong key or password, or none"),
     (Exit::Residency, "residency refused: nothing was sent to an unverified place"),
+    (
+        Exit::NoLog,
+        "the log could be written neither on this host nor in the repository; nothing was sent. What only reads is never \
+         stopped by that",
+    ),
     (Exit::Damage, "damage found"),
     (Exit::Unverified, "a required residency check could not be made now; nothing was sent"),
+    (Exit::LogUnverified, "the log does not verify"),
     (Exit::Interrupted, "interrupted; what was uploaded is kept and reused"),
 ];
 
@@ -238,6 +248,11 @@ fn of_engine(error: &EngineError) -> Class {
         E::Interrupted => {
             (Exit::Interrupted, "interrupted", "what was uploaded is kept and reused: run the same command again")
         }
+        E::Journal(_) => (
+            Exit::NoLog,
+            "log-not-written",
+            "make the state directory writable, or name another with --state-dir; what was uploaded is kept and reused",
+        ),
         E::Setting(_) => (Exit::Usage, "usage", ""),
         _ => (Exit::Failed, "failed", ""),
     }
@@ -294,6 +309,6 @@ mod tests {
     #[test]
     fn the_table_has_every_code_once() {
         let codes: Vec<u8> = EXIT_TABLE.iter().map(|(exit, _)| *exit as u8).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 10, 11, 12, 20, 22, 23, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 10, 11, 12, 20, 21, 22, 23, 24, 130]);
     }
 }

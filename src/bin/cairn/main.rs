@@ -9,6 +9,7 @@ mod failover;
 mod output;
 mod past;
 mod progress;
+mod record;
 mod remote;
 mod replicas;
 mod run;

@@ -16,7 +16,7 @@ use cairn::residency::{
     ReachableEndpoint, Refusal, RefusalKind, ResidentBucket, Sending, Verdict,
 };
 use cairn::storage::s3::{
-    CANNOT_BE_IGNORED, CreateMode, CredentialSource, Protection, S3Options, S3Sender, S3Storage, Timeouts,
+    CANNOT_BE_IGNORED, CreateMode, CredentialSource, Protection, S3Options, S3Sender, S3Storage, Timeouts, Traffic,
 };
 use cairn::storage::{ErrorKind, Location, Publish, Store};
 use serde_json::{Value, json};
@@ -139,6 +139,11 @@ impl Remote {
     /// What the store states about keeping what is deleted.
     pub(crate) fn protection(&self) -> Protection {
         self.storage.protection()
+    }
+
+    /// Who was contacted so far.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.storage.traffic()
     }
 
     /// Where it is reached.

@@ -16,6 +16,7 @@ use cairn::format::config::Config;
 use cairn::format::key_slot::Unlock;
 use cairn::format::layout::is_cacheable;
 use cairn::id::RepositoryId;
+use cairn::journal::Journal;
 use cairn::progress::EventSink;
 use cairn::repository::open::{identify, open_identified};
 use cairn::repository::{Access, Repository, RepositoryError, sites};
@@ -339,11 +340,12 @@ impl Run {
     }
 
     /// What the engine works with. From here on signals end the operation in order.
-    pub(crate) fn context(&self, opened: &Opened, sink: Arc<dyn EventSink>) -> Context {
+    pub(crate) fn context(&self, opened: &Opened, sink: Arc<dyn EventSink>, journal: Arc<dyn Journal>) -> Context {
         signals::watch(&self.stop);
         Context {
             repository: opened.repository.clone(),
             sink,
+            journal,
             clock: self.clock.clone(),
             stop: self.stop.clone(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),

@@ -54,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) aws_profile: Option<String>,
     /// How long a store that has never answered is tried, if there is a reason to give up sooner than usual.
     pub(crate) first_contact: Option<Duration>,
+    /// Whether systemd runs this, as opposed to somebody.
+    pub(crate) is_service: bool,
     /// Whether the one is set that could move data and cannot be ignored.
     pub(crate) has_partition: bool,
 }
@@ -88,6 +90,7 @@ impl Settings {
             ignored: environment.ignored(),
             aws_profile: None,
             first_contact: None,
+            is_service: environment.get("INVOCATION_ID").is_some(),
             has_partition: environment.get(CANNOT_BE_IGNORED).is_some(),
         })
     }
@@ -107,6 +110,7 @@ impl Settings {
             limits: self.limits,
             ignored: self.ignored.clone(),
             at: self.at,
+            is_service: self.is_service,
             has_partition: self.has_partition,
             aws_profile: None,
             first_contact: None,

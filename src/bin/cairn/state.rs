@@ -10,6 +10,8 @@
 //! | `remote/HASH.json` | of a repository on a network: last verdict, settings that were ignored, what the store can do |
 //! | `replicas/REPOSITORY-ID.json`, `newest/REPOSITORY-ID.json` | its replicas, and its newest snapshots (`replicas.rs`) |
 //! | `failed/SNAPSHOT-ID.txt` | all entries that a run could not read or write |
+//! | `audit/REPOSITORY-ID/` | this host's logs of a repository (`cairn::audit::log`) |
+//! | `witnesses/NAME`, `cosigned/HASH.json` | keys of witnesses; what this host signed last as one (`commands/audit/witness.rs`) |
 //! | `init.lock` | held while a repository is made |
 //!
 //! Each record is a file of its own, replaced as a whole: two runs at once lose nothing of each other's.
@@ -90,6 +92,11 @@ impl State {
             _ => sync_parent(&path).map_err(|error| failed(&error))?,
         }
         read_identity(&path)?.ok_or_else(|| broken(&"it vanished"))
+    }
+
+    /// This host's identity, if it has one that can be read.
+    pub(crate) fn identity_if_any(&self) -> Option<Identity> {
+        read_identity(&self.path.join("identity.key")).ok().flatten()
     }
 
     /// The repository that was at this location when this machine last opened it.

@@ -131,7 +131,8 @@ fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes, selection: &
     let (chunker, tally, queue) = (cx.repository.chunker(), Tally::default(), SealQueue::new(workers(cx)));
     let started = cx.clock.now();
 
-    let scan = ScanContext { chunker: &chunker, store, seals: &queue, sink: &*cx.sink, stop: &cx.stop };
+    let scan =
+        ScanContext { chunker: &chunker, store, seals: &queue, sink: &*cx.sink, journal: &*cx.journal, stop: &cx.stop };
     let (mut root, mut cut): (Option<Arc<Dir>>, bool) = (None, false);
     let worked = workers::run(
         &queue,

@@ -9,6 +9,7 @@ use crate::format::tree::{FILE_LISTS_MAX, LIST_CHUNKS_MAX, encode_list};
 use crate::format::wire::FormatError;
 use crate::fs::{FsError, SourceDir, SourceFile, Stat};
 use crate::id::{ChunkId, TreeId};
+use crate::journal::Journal;
 use crate::progress::{Event, EventSink};
 use crate::repository::RepositoryError;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -120,6 +121,8 @@ pub(super) struct ScanContext<'a> {
     pub(super) store: &'a Store,
     pub(super) seals: &'a SealQueue,
     pub(super) sink: &'a dyn EventSink,
+    /// Is told of every file that was read.
+    pub(super) journal: &'a dyn Journal,
     /// Set from outside to end the run; looked at between files and between the windows of a long one.
     pub(super) stop: &'a AtomicBool,
 }

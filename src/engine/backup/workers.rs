@@ -12,6 +12,7 @@ use crate::engine::backup::tally::Tally;
 use crate::engine::backup::task::{Batch, FileTask};
 use crate::engine::context::{EngineError, Result};
 use crate::format::node::{Content, Node};
+use crate::journal::{FileEvent, FileRecord, Journal};
 use crate::progress::{Event, EventSink};
 
 /// What a worker needs from the run.
@@ -45,12 +46,22 @@ fn node_of(task: &FileTask, scanned: Scanned, tally: &Tally, sink: &dyn EventSin
     Node { name: task.name.clone(), metadata: tally.metadata(&stat, xattrs), content }
 }
 
+/// Puts a file that was read on record.
+fn record(task: &FileTask, scanned: &Scanned, journal: &dyn Journal) -> Result<()> {
+    let event = if scanned.inconsistent { FileEvent::TransmittedChanging } else { FileEvent::Transmitted };
+    let (path, content) = (task.dir.source.path_of(&task.name), scanned.body.digest());
+    Ok(journal.file(&FileRecord { event, path: &path, size: scanned.size, content: Some(&content) })?)
+}
+
 fn run_batch(batch: Batch, scanner: &mut Scanner, cx: WorkContext<'_>) -> Result<()> {
     for task in batch {
         cx.scan.go_on()?;
         let scanned = scanner.scan(&task.dir.source, &task.name, &task.stat, cx.scan);
         let node = match scanned {
-            Ok(scanned) => Some(node_of(&task, scanned, cx.tally, cx.scan.sink)),
+            Ok(scanned) => {
+                record(&task, &scanned, cx.scan.journal)?;
+                Some(node_of(&task, scanned, cx.tally, cx.scan.sink))
+            }
             Err(ScanError::File(error)) => {
                 cx.tally.lost(&task.dir.source.path_of(&task.name), &error, cx.scan.sink);
                 None

@@ -6,6 +6,7 @@ use crate::engine::context::{Context, Result};
 use crate::format::cell::{CellEntries, Outcome};
 use crate::format::pack::PackKind;
 use crate::id::{SessionId, TreeId};
+use crate::journal::Prepared;
 use crate::progress::Event;
 use crate::repository::claims::Claims;
 use crate::repository::index::Index;
@@ -126,7 +127,10 @@ pub(in crate::engine) fn commit(
     });
     let Outcomes { outcome, tree, parent, entries } = outcomes;
     let checkpoint = outcome == Outcome::Checkpoint;
-    let cell = session.commit(&Commit { outcome, tree, parent, segments: published.segments.clone(), entries })?;
+    let (objects, bytes) = (&published.objects[..], published.bytes);
+    let log = cx.journal.prepared(&Prepared { session: &session.id, checkpoint, objects, bytes })?;
+    let cell = session.commit(&Commit { outcome, tree, parent, segments: published.segments.clone(), entries, log })?;
+    cx.journal.committed(&session.id, &cell);
     cx.event(&Event::SnapshotCommitted { session: id, cell, checkpoint });
     Ok(session.id)
 }

@@ -200,6 +200,7 @@ mod tests {
                 parent: None,
                 tree: TreeId::from_bytes([0; 32]),
                 segments: Vec::new(),
+                log: None,
             },
             entries: CellEntries {
                 time,

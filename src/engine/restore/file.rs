@@ -30,6 +30,7 @@ pub(super) struct FileTask {
     name: Vec<u8>,
     metadata: Metadata,
     pub(super) size: u64,
+    content: [u8; 32],
     is_sparse: bool,
     link: Option<LinkKey>,
     /// Number of the file in the walk.
@@ -42,15 +43,16 @@ pub(super) struct FileTask {
 impl FileTask {
     /// The task for a regular file. [`settle`](Self::settle) it when all its pieces are added.
     pub(super) fn new(dir: Arc<Dir>, node: Node, link: Option<LinkKey>, number: u64, all_sparse: bool) -> Arc<Self> {
-        let (size, sparse) = match node.content {
-            Content::File { size, sparse, .. } => (size, sparse),
-            _ => (0, false),
+        let (size, sparse, content) = match node.content {
+            Content::File { size, sparse, body, .. } => (size, sparse, body.digest()),
+            _ => (0, false, [0; 32]),
         };
         Arc::new(Self {
             dir,
             name: node.name,
             metadata: node.metadata,
             size,
+            content,
             is_sparse: sparse || all_sparse,
             link,
             number,
@@ -123,6 +125,7 @@ impl FileTask {
             match self.finish(place) {
                 Ok(true) => {
                     place.tally.bytes.fetch_add(self.size, Ordering::Relaxed);
+                    place.tally.recovered(&self.path(), self.size, &self.content);
                     place.tally.done(&place.tally.files, self.size);
                     place.restored(self.number);
                 }

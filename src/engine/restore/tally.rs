@@ -4,6 +4,7 @@ use crate::engine::context::{Context, chain};
 use crate::engine::restore::options::{EntryFailure, FAILURES_MAX, RestoreReport};
 use crate::fs::{Operation, Warning};
 use crate::id::SessionId;
+use crate::journal::{FileEvent, FileRecord};
 use crate::progress::Event;
 use crate::repository::RepositoryError;
 use crate::storage::{ErrorKind as StoreErrorKind, StorageError};
@@ -96,6 +97,12 @@ impl<'a> Tally<'a> {
         self.lost.take()
     }
 
+    /// Content of a file is in place. A record that cannot be kept is no reason to stop a restore.
+    pub(super) fn recovered(&self, path: &[u8], size: u64, content: &[u8; 32]) {
+        let record = FileRecord { event: FileEvent::Recovered, path, size, content: Some(content) };
+        let _ = self.cx.journal.file(&record);
+    }
+
     /// An entry could not be restored.
     pub(super) fn fail(&self, path: &[u8], why: &Why) {
         self.failed.fetch_add(1, Relaxed);
@@ -106,6 +113,7 @@ impl<'a> Tally<'a> {
             failures.push(EntryFailure { path: path.to_vec(), message, is_damage });
         }
         drop(failures);
+        let _ = self.cx.journal.file(&FileRecord { event: FileEvent::NotRecovered, path, size: 0, content: None });
         self.cx.event(&Event::EntryFailed { path, message: &why.message });
     }
 

@@ -186,6 +186,9 @@ impl Work<'_> {
                 match linked {
                     Ok(()) => {
                         self.place.tally.hard_links.fetch_add(1, Relaxed);
+                        if let Content::File { size, body, .. } = &item.node.content {
+                            self.place.tally.recovered(&path(), *size, &body.digest());
+                        }
                         self.place.tally.done(&self.place.tally.files, item.node.size());
                         self.place.restored(item.number);
                     }

@@ -4,16 +4,18 @@ use crate::args::BackupArgs;
 use crate::commands::{init, residency};
 use crate::exit::{Exit, Failure, Result, chain};
 use crate::progress::{Progress, finish, say_list};
+use crate::record::{Beginning, Record};
 use crate::replicas::Known;
-use crate::run::{Need, Opened, Run, host_name, user_name};
+use crate::run::{self, Opened, Run, host_name, user_name};
 use crate::settings::SecretSource;
 use crate::{sources, values};
+use cairn::audit::recorder::Need;
 use cairn::chunker::ChunkerParams;
 use cairn::engine::backup::{self, BackupOptions, BackupReport};
 use cairn::engine::browse::SnapshotFilter;
 use cairn::fs::{ExcludeOptions, IfPresent};
 use cairn::residency::{Pin, Policy};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,12 +31,28 @@ pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
     let paths = sources::collect(&args.paths, &args.files_from, &args.files_from0)?;
     let excludes = excludes(run, args)?;
     let (opened, is_new) = open(run, args)?;
+    let fields = json!({"dry_run": Some(true).filter(|_| args.dry_run), "sources": paths.len()});
+    let need = if args.dry_run { Need::Read } else { Need::Add };
+    let record = run.begin(&opened, Beginning { need, operation: "backup", purpose: &args.purpose, fields })?;
+    let mut fields = json!({});
+    let ended = back_up(run, args, (paths, excludes), (&opened, is_new), &record, &mut fields);
+    record.end(ended, fields)
+}
+
+fn back_up(
+    run: &Run,
+    args: &BackupArgs,
+    (paths, excludes): (Vec<PathBuf>, ExcludeOptions),
+    (opened, is_new): (&Opened, bool),
+    record: &Record,
+    fields: &mut Value,
+) -> Result<Exit> {
     if Known::new(&run.state, opened.id()).replica_at(run.location()).ok().flatten().is_some() {
         run.output.warn("this is a replica: a snapshot that is made here is not in the repository that it replicates");
     }
     if !args.dry_run {
         // What killed runs were writing; what a live one writes is left alone, however old it is.
-        residency::publish_declaration(run, &opened)?;
+        residency::publish_declaration(run, opened)?;
         if let Err(error) = opened.store.clean_tmp(LEFTOVERS_AFTER) {
             run.output.warn(&format!("leftovers of killed runs stay in the repository: {}", chain(&error)));
         }
@@ -54,7 +72,7 @@ pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
         parent: args
             .parent
             .as_deref()
-            .map(|text| super::snapshots::resolve(run, &opened, text, &SnapshotFilter::default()))
+            .map(|text| super::snapshots::resolve(run, opened, text, &SnapshotFilter::default()))
             .transpose()?,
         force: args.force,
         ignore_ctime: args.ignore_ctime,
@@ -66,13 +84,13 @@ pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
         pack_sizes: None,
     };
     let progress = Progress::start(&run.output, &run.state, run.settings.fps);
-    let result = backup::run(&run.context(&opened, progress.sink()), &options);
+    let result = backup::run(&run.context(opened, progress.sink(), record.journal()), &options);
     let report = match result {
         Ok(report) => report,
         Err(error) => {
             drop(progress);
             let sources: Vec<String> = options.sources.iter().map(|path| path.display().to_string()).collect();
-            let tried = format!("back up {} to {}", sources.join(" "), run.named(&opened));
+            let tried = format!("back up {} to {}", sources.join(" "), run.named(opened));
             return Err(Failure::from(error).while_trying(tried));
         }
     };
@@ -84,13 +102,14 @@ pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
     let name = report.snapshot.map_or_else(|| format!("no-snapshot-{}", std::process::id()), |id| id.to_string());
     let list = finish(run, progress, &name);
     let failed = report.statistics.failed;
-    if let Some(path) = recovery_file(run, &opened).filter(|_| !is_new) {
+    *fields = summary(&report);
+    if let Some(path) = recovery_file(run, opened).filter(|_| !is_new) {
         run.output.warn(&format!(
             "the recovery key is still on this machine: copy {} to somewhere else, then delete it",
             path.display()
         ));
     }
-    let said = say(run, &opened, &options, &report, list.as_deref());
+    let said = say(run, opened, &options, &report, list.as_deref());
     if failed > 0 {
         say_list(&run.output, failed, list.as_deref());
     }
@@ -101,13 +120,26 @@ pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
     }
 }
 
+/// What the log says of a backup when it is over.
+fn summary(report: &BackupReport) -> Value {
+    let s = &report.statistics;
+    json!({
+        "snapshot": report.snapshot.map(|id| id.to_string()),
+        "files": s.total_files,
+        "files_failed": s.failed,
+        "files_vanished": s.vanished,
+        "bytes_read": s.data_read_bytes,
+        "bytes_stored": s.data_added_packed_bytes,
+    })
+}
+
 /// Opens the repository, or makes it if that was asked for and none was ever there. Says whether it was made.
 fn open(run: &Run, args: &BackupArgs) -> Result<(Opened, bool)> {
     if !args.init || args.dry_run {
-        return run.open(Need::Write).map(|opened| (opened, false));
+        return run.open(run::Need::Write).map(|opened| (opened, false));
     }
-    if let Some((reached, config)) = run.find(Need::Write)? {
-        return run.open_found(reached, &config, Need::Write).map(|opened| (opened, false));
+    if let Some((reached, config)) = run.find(run::Need::Write)? {
+        return run.open_found(reached, &config, run::Need::Write).map(|opened| (opened, false));
     }
     match init::make(run, &Policy::new(Pin::Canada), ChunkerParams::default())? {
         Ok(made) => {
@@ -117,7 +149,7 @@ fn open(run: &Run, args: &BackupArgs) -> Result<(Opened, bool)> {
             Ok((made.opened, true))
         }
         // Another run made it a moment ago.
-        Err(_) => run.open(Need::Write).map(|opened| (opened, false)),
+        Err(_) => run.open(run::Need::Write).map(|opened| (opened, false)),
     }
 }
 

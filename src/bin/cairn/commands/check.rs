@@ -5,23 +5,35 @@ use crate::exit::{Exit, Failure, Result};
 use crate::failover;
 use crate::output::shown;
 use crate::progress::Progress;
+use crate::record::{Beginning, Record};
 use crate::run::{Need, Opened, Run};
 use crate::values;
+use cairn::audit::recorder as audit;
 use cairn::engine::check::{self, CheckOptions, CheckReport};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Checks, and says what is wrong.
 pub(crate) fn run(run: &Run, args: &CheckArgs) -> Result<Exit> {
     // Damage at one site is no news of the other: this never falls over.
     let opened = failover::at_site(run, args.site.site.as_deref())?.open(Need::Check)?;
+    let fields = json!({"read_data": args.read_data});
+    let beginning = Beginning { need: audit::Need::Read, operation: "check", purpose: &args.purpose, fields };
+    let record = run.begin(&opened, beginning)?;
+    let mut fields = json!({});
+    let ended = look(run, args, &opened, &record, &mut fields);
+    record.end(ended, fields)
+}
+
+fn look(run: &Run, args: &CheckArgs, opened: &Opened, record: &Record, fields: &mut Value) -> Result<Exit> {
     let begun = run.clock.elapsed();
     let progress = Progress::start(&run.output, &run.state, run.settings.fps);
     let options = CheckOptions { read_data: args.read_data, purpose: args.purpose.clone() };
-    let result = check::run(&run.context(&opened, progress.sink()), &options);
+    let result = check::run(&run.context(opened, progress.sink(), record.journal()), &options);
     drop(progress);
-    let report = result.map_err(|error| Failure::from(error).while_trying(format!("check {}", run.named(&opened))))?;
-    let said = say(run, &opened, args, &report, run.clock.elapsed().saturating_sub(begun));
+    let report = result.map_err(|error| Failure::from(error).while_trying(format!("check {}", run.named(opened))))?;
+    *fields = json!({"problems": report.problem_count, "packs": report.counts.packs, "bytes": report.counts.plain_bytes_read});
+    let said = say(run, opened, args, &report, run.clock.elapsed().saturating_sub(begun));
     match said {
         Err(failure) if !failure.is_broken_pipe() => Err(failure),
         _ if !report.is_damaged() => Ok(Exit::Done),

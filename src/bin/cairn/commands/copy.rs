@@ -4,12 +4,15 @@ use crate::args::CopyArgs;
 use crate::commands::{residency, snapshots};
 use crate::exit::{Exit, Failure, Result};
 use crate::progress::Progress;
+use crate::record::{Beginning, Record};
 use crate::run::{Need, Opened, Run, host_name};
 use crate::settings::{SecretSource, parse_location};
 use crate::values;
+use cairn::audit::recorder as audit;
 use cairn::engine::browse::Snapshot;
 use cairn::engine::copy::{self, CopyOptions, CopyReport};
-use serde_json::json;
+use cairn::journal::Unrecorded;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +35,28 @@ pub(crate) fn run(run: &Run, args: &CopyArgs) -> Result<Exit> {
         chosen.map_err(|error| Failure::from(error).while_trying(tried()))?
     };
     let target = open_target(run, &from, &to, args.widen_pin)?;
+    let fields = json!({"to_repository": target.id().to_string(), "snapshots": chosen.len()});
+    let beginning = Beginning { need: audit::Need::Read, operation: "copy", purpose: "", fields };
+    let taken = run.begin(&from, beginning)?;
+    let fields = json!({"from_repository": from.id().to_string(), "snapshots": chosen.len()});
+    let beginning = Beginning { need: audit::Need::Add, operation: "copy", purpose: "", fields };
+    let given = to.begin(&target, beginning)?;
+    let mut fields = json!({});
+    let ended = bring_over(run, &to, args, (&from, &target), &chosen, &given, &mut fields);
+    let ended = given.end(ended, fields.clone());
+    taken.end(ended, fields)
+}
+
+fn bring_over(
+    run: &Run,
+    to: &Run,
+    args: &CopyArgs,
+    (from, target): (&Opened, &Opened),
+    chosen: &[Snapshot],
+    given: &Record,
+    fields: &mut Value,
+) -> Result<Exit> {
+    residency::publish_declaration(to, target)?;
     let options = CopyOptions {
         identity: Arc::new(run.state.identity(&*run.random)?),
         host_name: host_name(),
@@ -40,16 +65,20 @@ pub(crate) fn run(run: &Run, args: &CopyArgs) -> Result<Exit> {
     };
     let begun = run.clock.elapsed();
     let progress = Progress::start(&run.output, &run.state, run.settings.fps);
-    let (source_cx, target_cx) = (run.context(&from, progress.sink()), to.context(&target, progress.sink()));
-    let result = copy::run(&source_cx, &target_cx, &chosen, &options);
+    let (source_cx, target_cx) = (
+        run.context(from, progress.sink(), Arc::new(Unrecorded)),
+        to.context(target, progress.sink(), given.journal()),
+    );
+    let result = copy::run(&source_cx, &target_cx, chosen, &options);
     drop(progress);
     let report = result.map_err(|error| {
-        let tried = format!("copy snapshots of {} to {}", run.named(&from), run.named(&target));
+        let tried = format!("copy snapshots of {} to {}", run.named(from), run.named(target));
         Failure::from(error)
             .while_trying(tried)
             .with_hint("snapshots that were copied stay; run the same command again")
     })?;
-    say(run, &from, &target, &report, run.clock.elapsed().saturating_sub(begun))?;
+    *fields = json!({"copied": report.copied.iter().map(|(id, _)| id.to_string()).take(64).collect::<Vec<_>>()});
+    say(run, from, target, &report, run.clock.elapsed().saturating_sub(begun))?;
     Ok(Exit::Done)
 }
 
@@ -89,9 +118,7 @@ fn open_target(run: &Run, from: &Opened, to: &Run, may_widen: bool) -> Result<Op
         }
         run.output.warn(&what);
     }
-    let target = to.allow_writing(target, None)?;
-    residency::publish_declaration(to, &target)?;
-    Ok(target)
+    to.allow_writing(target, None)
 }
 
 fn say(run: &Run, from: &Opened, to: &Opened, report: &CopyReport, took: Duration) -> Result<()> {

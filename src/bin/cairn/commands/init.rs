@@ -4,11 +4,13 @@
 use crate::args::InitArgs;
 use crate::commands::residency;
 use crate::exit::{Exit, Failure, Result};
+use crate::record::{self, Beginning};
 use crate::remote::{Judged, Remote, checks_line, place_line};
 use crate::run::{Need, Opened, Run, host_name, refuse_network, user_name};
 use crate::secrets;
 use crate::settings::SecretSource;
 use crate::values;
+use cairn::audit::recorder as audit;
 use cairn::chunker::ChunkerParams;
 use cairn::format::key_slot::{SlotKind, SlotNotes, Unlock};
 use cairn::id::RepositoryId;
@@ -94,6 +96,32 @@ pub(crate) fn make(
         expires: None,
     };
     let slots = vec![(unlock, notes.clone()), (recovery, SlotNotes { host: String::new(), ..notes })];
+    let in_log = record::Place {
+        id,
+        opened: None,
+        store: place.publish.clone().map(|publish| (place.store.fetch().clone(), publish)),
+        judged: place.judged.as_ref(),
+        remote: place.remote.clone(),
+    };
+    let fields = json!({"pin": policy.pin.to_string(), "deny_us_parent": policy.deny_us_parent});
+    let beginning = Beginning { need: audit::Need::Add, operation: "init", purpose: "", fields };
+    let record = run.begin_at(&in_log, beginning)?;
+    let made = create(run, policy, chunker, place, (id, slots));
+    let done = made.as_ref().map(|_| Exit::Done).map_err(Clone::clone);
+    record.end(done, json!({"keys": ["first", "recovery"]}))?;
+    drop(lock);
+    Ok(Ok(Made { opened: made?, key_file, recovery_file }))
+}
+
+/// Makes the repository, its configuration last.
+fn create(
+    run: &Run,
+    policy: &Policy,
+    chunker: ChunkerParams,
+    place: Place,
+    (id, slots): (RepositoryId, Vec<(Unlock, SlotNotes)>),
+) -> Result<Opened> {
+    let tried = || format!("create a repository at {}", run.location());
     place.probe(run)?;
     let access = Access { fetch: place.store.fetch().clone(), publish: place.publish.clone() };
     let new = NewRepository { chunker, pin: policy.pin.clone(), slots };
@@ -111,8 +139,7 @@ pub(crate) fn make(
     if policy.deny_us_parent {
         residency::publish_policy(run, &opened, None, "", policy)?;
     }
-    drop(lock);
-    Ok(Ok(Made { opened, key_file, recovery_file }))
+    Ok(opened)
 }
 
 /// A place that may be sent to, whatever is there.

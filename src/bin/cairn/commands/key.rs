@@ -3,8 +3,11 @@
 use crate::args::{KeyAddArgs, KeyCommand, KeyPasswdArgs, NoteArgs, Role};
 use crate::exit::{Exit, Failure, Result};
 use crate::output::shown;
+use crate::record::{Beginning, Record};
 use crate::run::{Need, Opened, Run, host_name, user_name};
 use crate::{secrets, values};
+use cairn::audit::leaf::Event;
+use cairn::audit::recorder as audit;
 use cairn::format::key_slot::{SlotKind, SlotNotes, Unlock};
 use cairn::id::SlotId;
 use cairn::repository::RepositoryError;
@@ -66,10 +69,31 @@ fn add(run: &Run, args: &KeyAddArgs) -> Result<Exit> {
         (None, false, true) => Unlock::Recovery(secrets::new_secret(&*run.random)?),
         (None, false, false) => Unlock::KeyFile(secrets::new_secret(&*run.random)?),
     };
+    let record = manage(run, &opened, "key add", json!({"kind": word(unlock.kind())}))?;
+    let ended = add_slot(run, args, &opened, &unlock, &record);
+    record.end(ended, json!({}))
+}
+
+/// Begins the record of a change of keys.
+fn manage(run: &Run, opened: &Opened, operation: &'static str, fields: Value) -> Result<Record> {
+    run.begin(opened, Beginning { need: audit::Need::Manage, operation, purpose: "", fields })
+}
+
+/// Who holds a key, as the log has it.
+fn holder(record: &Record, slot: &SlotId, kind: SlotKind, notes: Option<&SlotNotes>) -> Value {
+    json!({
+        "slot": slot.to_string(),
+        "kind": word(kind),
+        "holder_token": notes.and_then(|notes| record.token(&notes.holder)),
+        "holder_stated": notes.is_some_and(|notes| !notes.holder.is_empty()),
+    })
+}
+
+fn add_slot(run: &Run, args: &KeyAddArgs, opened: &Opened, unlock: &Unlock, record: &Record) -> Result<Exit> {
     // The secret is durable before the slot that it opens.
     match &args.output {
-        Some(path) => secrets::write_new(path, &unlock)?,
-        None if args.recovery && !secrets::show_once(&unlock, &opened.id())? => {
+        Some(path) => secrets::write_new(path, unlock)?,
+        None if args.recovery && !secrets::show_once(unlock, &opened.id())? => {
             return Err(Failure::usage(
                 "there is no terminal to show the recovery key on",
                 "name a file with --output",
@@ -77,17 +101,19 @@ fn add(run: &Run, args: &KeyAddArgs) -> Result<Exit> {
         }
         None => {}
     }
-    let stored = key_store::add(&opened.repository, &NewSlot { unlock: &unlock, notes: &notes(run, &args.notes) });
+    let notes = notes(run, &args.notes);
+    let stored = key_store::add(&opened.repository, &NewSlot { unlock, notes: &notes });
     let slot = stored.map_err(|error| {
-        let failure = Failure::from(error).while_trying(format!("add a key to {}", run.named(&opened)));
+        let failure = Failure::from(error).while_trying(format!("add a key to {}", run.named(opened)));
         match &args.output {
             Some(path) => failure.with_hint(format!("the key in {} may open nothing; remove it", path.display())),
             None => failure,
         }
     })?;
+    record.say([Event::ok("key.added", holder(record, &slot, unlock.kind(), Some(&notes)))]);
     let file = args.output.as_ref().map(|path| path.to_string_lossy().into_owned());
     let place = file.as_ref().map(|path| format!(" in {path}")).unwrap_or_default();
-    run.output.text(&format!("{} key {slot} added{place} to {}", word(unlock.kind()), run.named(&opened)))?;
+    run.output.text(&format!("{} key {slot} added{place} to {}", word(unlock.kind()), run.named(opened)))?;
     run.output.object(&json!({
         "message_type": "summary", "slot_id": slot.to_string(), "kind": word(unlock.kind()), "file": file,
         "repository_id": opened.id().to_string(),
@@ -196,9 +222,15 @@ fn remove(run: &Run, text: &str) -> Result<Exit> {
             "open the repository with another key to remove this one",
         ));
     }
-    key_store::remove(&opened.repository, &*remover(run, &opened)?, &slot.id).map_err(|error| {
-        Failure::from(error).while_trying(format!("remove key {} from {}", slot.id, run.named(&opened)))
-    })?;
+    let record = manage(run, &opened, "key remove", json!({}))?;
+    // Said before it is done: nothing is removed that the log does not know of.
+    record.announce([Event::ok("key.removal", holder(&record, &slot.id, slot.kind, slot.notes.as_ref().ok()))])?;
+    let removed = remover(run, &opened).and_then(|store| {
+        key_store::remove(&opened.repository, &*store, &slot.id).map_err(|error| {
+            Failure::from(error).while_trying(format!("remove key {} from {}", slot.id, run.named(&opened)))
+        })
+    });
+    record.end(removed.map(|()| Exit::Done), json!({"slot": slot.id.to_string()}))?;
     run.output.text(&format!("{} key {} removed from {}", word(slot.kind), slot.id, run.named(&opened)))?;
     run.output.object(&json!({
         "message_type": "summary", "slot_id": slot.id.to_string(), "kind": word(slot.kind),
@@ -228,12 +260,21 @@ fn passwd(run: &Run, args: &KeyPasswdArgs) -> Result<Exit> {
     let unlock = Unlock::Password(password);
     let store = remover(run, &opened)?;
     let tried = || format!("replace the password of {}", run.named(&opened));
-    let slot = key_store::add(&opened.repository, &NewSlot { unlock: &unlock, notes: &notes })
-        .map_err(|error| Failure::from(error).while_trying(tried()))?;
-    key_store::remove(&opened.repository, &*store, &current).map_err(|error| {
-        let hint = format!("the new password works; the old one does, too, until `cairn key remove {current}`");
-        Failure::from(error).while_trying(tried()).with_hint(hint)
-    })?;
+    let record = manage(run, &opened, "key passwd", json!({}))?;
+    record
+        .announce([Event::ok("key.removal", holder(&record, &current, SlotKind::Password, old.notes.as_ref().ok()))])?;
+    let replaced = key_store::add(&opened.repository, &NewSlot { unlock: &unlock, notes: &notes })
+        .map_err(|error| Failure::from(error).while_trying(tried()))
+        .and_then(|slot| {
+            record.say([Event::ok("key.added", holder(&record, &slot, SlotKind::Password, Some(&notes)))]);
+            key_store::remove(&opened.repository, &*store, &current).map_err(|error| {
+                let hint = format!("the new password works; the old one does, too, until `cairn key remove {current}`");
+                Failure::from(error).while_trying(tried()).with_hint(hint)
+            })?;
+            Ok(slot)
+        });
+    record.end(replaced.clone().map(|_| Exit::Done), json!({}))?;
+    let slot = replaced?;
     run.output.text(&format!("password of {} replaced: key {slot}", run.named(&opened)))?;
     run.output.object(&json!({
         "message_type": "summary", "slot_id": slot.to_string(), "removed_slot_id": current.to_string(),

@@ -5,9 +5,11 @@ use crate::commands::snapshots;
 use crate::exit::{Exit, Failure, Result, chain};
 use crate::failover::{self, Found};
 use crate::output::{Results, put_path, shown};
-use crate::run::Run;
+use crate::record::Beginning;
+use crate::run::{Opened, Run};
 use crate::{signals, values};
-use cairn::engine::browse::SnapshotTree;
+use cairn::audit::recorder::Need;
+use cairn::engine::browse::{Snapshot, SnapshotTree};
 use cairn::format::node::{Content, Node};
 use cairn::repository::pack_reader::PackReader;
 use cairn::repository::view::Damage;
@@ -20,7 +22,14 @@ pub(crate) fn run(run: &Run, args: &LsArgs) -> Result<Exit> {
     let (name, path) = snapshots::split(&args.snapshot)?;
     let filter = snapshots::filter(&args.filter)?;
     let Found { opened, snapshot, .. } = failover::open_snapshot(run, &name, &filter, args.site.site.as_deref())?;
-    let tried = || format!("list snapshot {name} of {}", run.named(&opened));
+    let fields = json!({"snapshot": snapshot.id.to_string()});
+    let record = run.begin(&opened, Beginning { need: Need::Read, operation: "ls", purpose: "", fields })?;
+    let ended = list(run, args, (&name, &path), &opened, &snapshot);
+    record.end(ended, json!({}))
+}
+
+fn list(run: &Run, args: &LsArgs, (name, path): (&str, &[u8]), opened: &Opened, snapshot: &Snapshot) -> Result<Exit> {
+    let tried = || format!("list snapshot {name} of {}", run.named(opened));
     let view =
         opened.repository.load_view(Damage::Collect).map_err(|error| Failure::from(error).while_trying(tried()))?;
     let reader = PackReader::new(opened.repository.clone(), Arc::new(view.index));
@@ -30,7 +39,7 @@ pub(crate) fn run(run: &Run, args: &LsArgs) -> Result<Exit> {
     let mut results = run.output.results();
     let mut damaged = Vec::new();
     let mut failure = None;
-    let walked = tree.for_each(&path, args.recursive, |path, entry| {
+    let walked = tree.for_each(path, args.recursive, |path, entry| {
         if run.stop.load(Ordering::Relaxed) {
             failure = Some(Failure::from(cairn::engine::EngineError::Interrupted));
             return false;

@@ -1,5 +1,6 @@
 //! The commands, and the frame around them: prepare the process, read arguments and settings, run, and end with a code.
 
+mod audit;
 mod backup;
 mod check;
 mod copy;
@@ -62,6 +63,7 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
     }
     settings.at = command.at();
     let mut run = Run::new(settings, output.clone());
+    let operation = command.name();
     let ended = match command {
         Command::Init(args) => match &args.replica_of {
             Some(of) => replicate::init(&run, &args, of),
@@ -77,8 +79,12 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
         Command::Key(command) => key::run(&run, &command),
         Command::Recover(args) => recover::run(&mut run, &args),
         Command::Residency(command) => residency::run(&mut run, &command),
+        Command::Audit(command) => audit::run(&run, &command),
         Command::Version | Command::Generate(_) => Ok(Exit::Done),
     };
+    if let Err(failure) = &ended {
+        run.record_refusal(operation, failure);
+    }
     run.reminded_of_the_past(ended)
 }
 

@@ -2,11 +2,13 @@
 
 use crate::args::{RecoverArgs, RecoverStoreArgs};
 use crate::exit::{Exit, Failure, Result, chain};
+use crate::record::Beginning;
 use crate::remote::{Remote, Target, canonical};
 use crate::run::{Need, Opened, Reached, Run};
 use crate::secrets;
 use crate::sites;
 use crate::values;
+use cairn::audit::recorder as audit;
 use cairn::format::key_slot::SlotKind;
 use cairn::object::ObjectName;
 use cairn::repository::sites as repository_sites;
@@ -31,6 +33,8 @@ pub(crate) fn run(run: &mut Run, args: &RecoverArgs) -> Result<Exit> {
     };
     // Whoever holds the recovery key decides what is here: another repository than before is remembered from now on.
     let mut opened = run.open_with(reached, &config, &recovery, Need::Read)?;
+    let beginning = Beginning { need: audit::Need::Read, operation: "recover", purpose: "", fields: json!({}) };
+    run.begin(&opened, beginning)?.end(Ok(Exit::Done), json!({"key": "recovery"}))?;
     let installed_sites = install_sites(run, &opened)?;
     if let Some(location) = args.store.endpoint.as_ref().and_then(|_| named_location(run, &opened)) {
         run.settings.location = location.clone();

@@ -6,18 +6,20 @@ use crate::commands::init::{self, Place};
 use crate::commands::residency;
 use crate::exit::{Exit, Failure, Result};
 use crate::progress::Progress;
+use crate::record::{self, Beginning};
 use crate::remote::{checks_line, place_line};
 use crate::replicas::{Known, Replica};
 use crate::run::{Need, Opened, Reached, Run};
 use crate::settings::parse_location;
 use crate::{secrets, signals, values};
+use cairn::audit::recorder as audit;
 use cairn::engine::replicate::{self, ReplicateReport, Transfer};
 use cairn::format::config::Config;
 use cairn::format::layout;
 use cairn::progress::{EventSink, Silent};
 use cairn::repository::{Access, RepositoryError};
 use cairn::residency::{Pin, Policy};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,10 +127,36 @@ pub(crate) fn run(run: &Run, args: &ReplicateArgs) -> Result<Exit> {
         _ => failure.while_trying(tried()),
     })?;
 
+    let in_log = record::Place {
+        id,
+        opened: source.opened.as_ref(),
+        store: None,
+        judged: place.judged.as_ref(),
+        remote: place.remote.clone(),
+    };
+    let beginning = Beginning { need: audit::Need::Add, operation: "replicate", purpose: "", fields: json!({}) };
+    let record = run.begin_at(&in_log, beginning)?;
+    let mut fields = json!({});
+    let ended = send(run, &to, args, (&source, &place), (profile, remembered), &mut fields);
+    record.end(ended, fields)
+}
+
+fn send(
+    run: &Run,
+    to: &Run,
+    args: &ReplicateArgs,
+    (source, place): (&Source, &Place),
+    (profile, remembered): (Option<String>, Option<Pin>),
+    fields: &mut Value,
+) -> Result<Exit> {
+    let id = source.config.repository;
+    let known = Known::new(&run.state, id);
+    let tried = || format!("replicate {} to {}", run.location(), to.location());
+    let hint = || format!("`cairn init --replica-of {} --repo {}` makes a replica", run.location(), to.location());
     let begun = run.clock.elapsed();
     let progress = Progress::start(&run.output, &run.state, run.settings.fps);
     signals::watch(&run.stop);
-    let copied = transfer(run, &source, &place, progress.sink()).and_then(|transfer| {
+    let copied = transfer(run, source, place, progress.sink()).and_then(|transfer| {
         replicate::run(&transfer).map_err(|error| {
             let failure = Failure::from(error).while_trying(tried());
             match failure.exit {
@@ -140,7 +168,13 @@ pub(crate) fn run(run: &Run, args: &ReplicateArgs) -> Result<Exit> {
     });
     drop(progress);
     let report = copied?;
-    declare(&to, &source, &place)?;
+    *fields = json!({
+        "objects": report.objects_copied,
+        "bytes": report.bytes_copied,
+        "snapshots": report.cells_copied,
+        "problems": report.problems_count,
+    });
+    declare(to, source, place)?;
     let is_complete = report.problems_count == 0;
     let now = run.clock.now();
     let before = known.replica_at(to.location())?.and_then(|known| known.replicated);
@@ -151,7 +185,7 @@ pub(crate) fn run(run: &Run, args: &ReplicateArgs) -> Result<Exit> {
         replicated: if is_complete { Some(now) } else { before },
     })?;
     run.state.remember(to.location(), &id, now)?;
-    say(run, &to, &source, &place, &report, run.clock.elapsed().saturating_sub(begun))?;
+    say(run, to, source, place, &report, run.clock.elapsed().saturating_sub(begun))?;
     Ok(if is_complete { Exit::Done } else { Exit::Damage })
 }
 

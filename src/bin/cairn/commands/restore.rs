@@ -5,11 +5,13 @@ use crate::commands::snapshots;
 use crate::exit::{Exit, Failure, Result};
 use crate::failover::{self, Found};
 use crate::progress::{Progress, finish, say_list};
+use crate::record::{Beginning, Record};
 use crate::run::{Opened, Run};
 use crate::settings::absolute;
 use crate::values;
+use cairn::audit::recorder::Need;
 use cairn::engine::restore::{self, Overwrite, RestoreOptions, RestoreReport};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// Restores.
@@ -36,11 +38,37 @@ pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
     };
     let Found { opened, snapshot, first_site_failed, may_be_older } =
         failover::open_snapshot(run, &name, &filter, args.site.site.as_deref())?;
-    let tried =
-        || format!("restore {} of {} to {}", args.snapshot.display(), run.named(&opened), args.target.display());
+    let beginning = Beginning {
+        need: Need::Read,
+        operation: "restore",
+        purpose: &args.purpose,
+        fields: json!({
+            "snapshot": snapshot.id.to_string(),
+            "dry_run": Some(true).filter(|_| args.dry_run),
+            "replica": Some(true).filter(|_| first_site_failed.is_some()),
+        }),
+    };
+    let record = run.begin(&opened, beginning)?.beside(&options.target);
+    let scope = record.token(&String::from_utf8_lossy(&options.path)).filter(|_| !options.path.is_empty());
+    let mut fields = json!({"scope_token": scope});
+    let found = Found { opened, snapshot, first_site_failed, may_be_older };
+    let ended = bring_back(run, args, &options, &found, &record, &mut fields);
+    record.end(ended, fields)
+}
+
+fn bring_back(
+    run: &Run,
+    args: &RestoreArgs,
+    options: &RestoreOptions,
+    found: &Found,
+    record: &Record,
+    fields: &mut Value,
+) -> Result<Exit> {
+    let Found { opened, snapshot, first_site_failed, may_be_older } = found;
+    let tried = || format!("restore {} of {} to {}", args.snapshot.display(), run.named(opened), args.target.display());
 
     let progress = Progress::start(&run.output, &run.state, run.settings.fps);
-    let result = restore::run(&run.context(&opened, progress.sink()), &snapshot, &options);
+    let result = restore::run(&run.context(opened, progress.sink(), record.journal()), snapshot, options);
     let report = match result {
         Ok(report) => report,
         Err(error) => {
@@ -54,14 +82,19 @@ pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
             });
         }
     };
+    for (name, count) in
+        [("files", report.files_restored), ("files_failed", report.failed), ("bytes", report.bytes_restored)]
+    {
+        fields[name] = count.into();
+    }
     let list = finish(run, progress, &format!("restore-{}-{}", snapshot.id, std::process::id()));
-    let said = say(run, &opened, &options, &report, list.as_deref(), first_site_failed.as_deref());
+    let said = say(run, opened, options, &report, list.as_deref(), first_site_failed.as_deref());
     if report.failed > 0 {
         say_list(&run.output, report.failed, list.as_deref());
     }
     match said {
         Err(failure) if !failure.is_broken_pipe() => Err(failure),
-        _ if report.damaged > 0 || may_be_older => Ok(Exit::Damage),
+        _ if report.damaged > 0 || *may_be_older => Ok(Exit::Damage),
         _ if report.failed > 0 => Ok(Exit::Incomplete),
         _ => Ok(Exit::Done),
     }

@@ -4,8 +4,10 @@ use crate::args::{ExceptArgs, PinArgs, YesNo};
 use crate::commands::residency::publish::publish_policy;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::shown;
+use crate::record::Beginning;
 use crate::run::{Need, Opened, Run};
 use crate::values::time_seconds;
+use cairn::audit::recorder as audit;
 use cairn::format::policy::{EXCEPTIONS_MAX, PolicyRecord};
 use cairn::repository::sites;
 use cairn::residency::{Exception, Policy};
@@ -128,7 +130,18 @@ fn store(
         return Ok(Exit::Done);
     }
     let opened = run.allow_writing(opened, Some(under))?;
-    let number = publish_policy(run, &opened, current.number(), widened_by, policy)?;
+    let fields = json!({
+        "pin": policy.pin.to_string(),
+        "deny_us_parent": policy.deny_us_parent,
+        "exceptions": policy.exceptions.len(),
+        "widened": policy.pin.is_wider_than(&current.policy.pin),
+    });
+    let beginning = Beginning { need: audit::Need::Manage, operation: "residency pin", purpose: "", fields };
+    let record = run.begin(&opened, beginning)?;
+    let stored = publish_policy(run, &opened, current.number(), widened_by, policy);
+    let fields = json!({"policy": stored.as_ref().ok()});
+    record.end(stored.as_ref().map(|_| Exit::Done).map_err(Clone::clone), fields)?;
+    let number = stored?;
     if let Some(Err(refusal)) = opened.remote.as_ref().map(|remote| remote.admit(policy)) {
         run.output.warn(&format!("nothing more will be sent to where this repository is: {refusal}"));
     }

@@ -1,0 +1,290 @@
+//! `cairn audit witness`, `cosign` and `deliver`: what the two sides of a contract do with each other's logs.
+//!
+//! A receipt means: received, and it goes on from what was signed last. It does not mean that what it says is true.
+
+use super::gather::failed;
+use crate::args::{CosignArgs, DeliverArgs, WitnessCommand};
+use crate::commands::init;
+use crate::exit::{Exit, Failure, Result};
+use crate::output::shown;
+use crate::run::{Need, Run};
+use crate::settings::parse_location;
+use crate::state::replace;
+use crate::values;
+use cairn::audit::checkpoint::Checkpoint;
+use cairn::audit::merkle::root;
+use cairn::audit::note::{KeyType, Note, VerifierKey};
+use cairn::audit::object::{self, host_verifier};
+use cairn::audit::publish;
+use cairn::audit::verify::{self, Seen, Verified};
+use cairn::clock::Timestamp;
+use cairn::id::LogId;
+use cairn::residency::Policy;
+use cairn::storage::{Location, Publish};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Adds, shows, or says who this host is as a witness.
+pub(super) fn run(run: &Run, command: &WitnessCommand) -> Result<Exit> {
+    match command {
+        WitnessCommand::Add { name, key } => add(run, name, key),
+        WitnessCommand::List => {
+            for (name, key) in witnesses(run)? {
+                run.output.text(&format!("{name}  {key}"))?;
+            }
+            Ok(Exit::Done)
+        }
+        WitnessCommand::Identity => {
+            let key = own_key(run)?.1;
+            run.output.text(&key.to_string())?;
+            run.output.object(&json!({"message_type": "summary", "witness": key.to_string()}))?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// This host's identity as a witness.
+fn own_key(run: &Run) -> Result<(cairn::crypto::sign::Identity, VerifierKey)> {
+    let identity = run.state.identity(&*run.random)?;
+    let host = host_verifier(&identity.host_key());
+    let key = VerifierKey::new(host.name(), KeyType::Cosignature, *host.public());
+    let key = key.ok_or_else(|| Failure::new(Exit::Failed, "identity", "this host's key has no name", ""))?;
+    Ok((identity, key))
+}
+
+fn witnesses(run: &Run) -> Result<Vec<(String, VerifierKey)>> {
+    let folder = run.state.path().join("witnesses");
+    let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(Vec::new()) };
+    let mut all = Vec::new();
+    for entry in entries.filter_map(std::io::Result::ok) {
+        let path = entry.path();
+        let text = std::fs::read_to_string(&path).map_err(|e| Failure::io(format!("read {}", path.display()), &e))?;
+        let key = VerifierKey::parse(text.trim()).map_err(|error| {
+            let hint = "remove it, and add the witness again";
+            Failure::new(Exit::Failed, "state", format!("cannot read {}: {error}", path.display()), hint)
+        })?;
+        all.push((entry.file_name().to_string_lossy().into_owned(), key));
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(all)
+}
+
+fn add(run: &Run, name: &str, key: &str) -> Result<Exit> {
+    if !cairn::format::layout::is_site_name(name) {
+        return Err(Failure::usage(format!("{name:?} is no name"), "use a-z, 0-9 and -, beginning with a letter"));
+    }
+    let key = VerifierKey::parse(key).map_err(|error| {
+        Failure::usage(error.to_string(), "give the line that `cairn audit witness identity` printed there")
+    })?;
+    if key.key_type() != KeyType::Cosignature {
+        return Err(Failure::usage(
+            "this key does not sign receipts",
+            "`cairn audit witness identity` prints the one that does",
+        ));
+    }
+    let path = run.state.directory("witnesses")?.join(name);
+    replace(&path, &format!("{key}\n"))?;
+    run.output.text(&format!("witness {name} added: {}", key.name()))?;
+    Ok(Exit::Done)
+}
+
+/// What may create objects at the run's location: through the gate, under the pin that the repository was made with.
+fn publisher(run: &Run, policy: &Policy) -> Result<Arc<dyn Publish>> {
+    let place = init::place_at(run, policy, cairn::storage::connect)?;
+    place
+        .publish
+        .ok_or_else(|| Failure::new(Exit::Failed, "read-only", "it can only be read here", "open it for writing"))
+}
+
+/// Copies the logs to a place where somebody else reads them. Nothing else of the repository goes there.
+pub(super) fn deliver(run: &Run, args: &DeliverArgs) -> Result<Exit> {
+    let to = run.at(parse_location(&args.to)?);
+    let gathered = super::gather::gather(run)?;
+    let policy = match run.find_existing(Need::Read) {
+        Ok((_, config)) => Policy::new(config.pin),
+        Err(_) => Policy::new(cairn::residency::Pin::Canada),
+    };
+    let place = match to.location() {
+        Location::Local(_) => init::place(&to, &policy)?,
+        Location::S3 { .. } => init::place_at(&to, &policy, cairn::storage::connect)?,
+    };
+    let Some(publish) = place.publish else {
+        return Err(Failure::new(
+            Exit::Failed,
+            "read-only",
+            "nothing can be delivered there",
+            "name a place that can be written",
+        ));
+    };
+    let mut delivered = 0;
+    for (id, evidence) in &gathered.logs {
+        let key = evidence.key.iter().map(|bytes| (object::log_key(id), bytes));
+        let parts = evidence.parts.iter().map(|(size, bytes)| (object::log_part(id, *size), bytes));
+        for (name, bytes) in key.chain(parts) {
+            let there = place.store.fetch().size(&name);
+            if there.is_err() {
+                publish::publish_text(&*publish, &name, bytes)
+                    .map_err(|error| failed(&to, "deliver the log", &error))?;
+                delivered += 1;
+            }
+        }
+    }
+    run.output.text(&format!(
+        "{} delivered to {}",
+        values::count(delivered, "object of the log", "objects of the log"),
+        to.location()
+    ))?;
+    run.output.object(&json!({"message_type": "summary", "objects": delivered, "to": to.location().to_string()}))?;
+    Ok(Exit::Done)
+}
+
+/// Signs receipts, for one repository or for all below a directory.
+pub(super) fn cosign(run: &Run, args: &CosignArgs) -> Result<Exit> {
+    let Some(all) = &args.all else { return cosign_one(run) };
+    let entries = std::fs::read_dir(all).map_err(|e| Failure::io(format!("read {}", all.display()), &e))?;
+    let mut folders: Vec<_> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    let mut worst = Exit::Done;
+    for folder in folders {
+        let at = run.at(Location::Local(folder.clone()));
+        let exit = cosign_one(&at).unwrap_or_else(|failure| {
+            run.output.warn(&format!("{}: {}", folder.display(), failure.message));
+            failure.exit
+        });
+        if exit != Exit::Done && worst != Exit::LogUnverified {
+            worst = exit;
+        }
+    }
+    Ok(worst)
+}
+
+/// What a witness remembers of a log.
+fn memory(run: &Run, origin: &str) -> Result<std::path::PathBuf> {
+    let name = format!("{}.json", &blake3::hash(origin.as_bytes()).to_hex()[..32]);
+    Ok(run.state.directory("cosigned")?.join(name))
+}
+
+fn cosign_one(run: &Run) -> Result<Exit> {
+    let gathered = super::gather::gather_foreign(run)?;
+    let (identity, key) = own_key(run)?;
+    let publish = publisher(run, &Policy::new(cairn::residency::Pin::Canada));
+    let mut worst = Exit::Done;
+    let mut rows = Vec::new();
+    let logs: BTreeMap<LogId, Verified> = {
+        let mut logs = BTreeMap::new();
+        for (id, evidence) in &gathered.logs {
+            let origin = object::origin(&gathered.repository, id);
+            let seen: Vec<Seen> = remembered(run, &origin)?.into_iter().collect();
+            logs.insert(*id, verify::verify(&gathered.repository, *id, evidence, None, &seen));
+        }
+        logs
+    };
+    for (id, log) in &logs {
+        let origin = object::origin(&gathered.repository, id);
+        let before = remembered(run, &origin)?.map_or(0, |seen| seen.size);
+        let size = log.leaves.len() as u64;
+        let last = last_run(log);
+        if !log.findings.is_empty() {
+            worst = Exit::LogUnverified;
+            for finding in &log.findings {
+                run.output.damage(&format!("{origin} ({}): {}", finding.fault.word(), finding.what));
+            }
+        } else if size > before {
+            let now = run.clock.now();
+            let seconds = u64::try_from(now.seconds).unwrap_or(0);
+            let checkpoint = Checkpoint { origin: origin.clone(), size, root: root(&log.hashes) };
+            if let Some(mut note) = Note::new(checkpoint.text()) {
+                note.cosign(&identity, &key, seconds);
+                match &publish {
+                    Ok(publish) => {
+                        let name = object::receipt(id, size, key.id());
+                        publish::publish_text(&**publish, &name, note.to_string().as_bytes())
+                            .map_err(|error| failed(run, "store a receipt", &error))?;
+                    }
+                    Err(failure) => run.output.warn(&format!("the receipt is not stored: {}", failure.message)),
+                }
+            }
+            let hex: String = checkpoint.root.iter().map(|b| format!("{b:02x}")).collect();
+            let record = json!({"origin": origin, "size": size, "root": hex, "time": values::time_seconds(now)});
+            replace(&memory(run, &origin)?, &format!("{record:#}\n"))?;
+        }
+        let verdict = if log.findings.is_empty() { "signed" } else { "NOT SIGNED" };
+        let line = format!("{origin}: {verdict}, {size} leaves, {} new; last run: {last}", size.saturating_sub(before));
+        run.output.text(&shown(line.as_bytes()))?;
+        rows.push(json!({"origin": origin, "leaves": size, "new": size.saturating_sub(before), "last": last,
+            "faults": log.findings.iter().map(|finding| finding.fault.word()).collect::<Vec<_>>()}));
+    }
+    // A log that was here and is gone.
+    for origin in all_remembered(run, &gathered.repository.to_string())? {
+        if !logs.keys().any(|id| object::origin(&gathered.repository, id) == origin) {
+            worst = Exit::LogUnverified;
+            run.output.damage(&format!("{origin}: was here when it was signed last, and is gone"));
+        }
+    }
+    run.output.object(&json!({"message_type": "summary", "logs": rows}))?;
+    Ok(worst)
+}
+
+fn parsed(text: &str) -> Option<Seen> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    let root = cairn::id::HostKey::from_hex(value["root"].as_str()?).ok()?;
+    let by = format!("this witness, at {},", value["time"].as_str()?);
+    Some(Seen { by, size: value["size"].as_u64()?, root: Some(*root.as_bytes()) })
+}
+
+/// What this host signed last of a log.
+fn remembered(run: &Run, origin: &str) -> Result<Option<Seen>> {
+    let path = memory(run, origin)?;
+    match std::fs::read_to_string(&path) {
+        Ok(text) => parsed(&text).map(Some).ok_or_else(|| {
+            let hint = "it says what was signed last; a witness without it would sign what it cannot know";
+            Failure::new(Exit::Failed, "state", format!("cannot read {}: it is damaged", path.display()), hint)
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::io(format!("read {}", path.display()), &error)),
+    }
+}
+
+/// The origins of all logs of a repository that this host has signed.
+fn all_remembered(run: &Run, repository: &str) -> Result<Vec<String>> {
+    let folder = run.state.directory("cosigned")?;
+    let entries = std::fs::read_dir(&folder).map_err(|e| Failure::io(format!("read {}", folder.display()), &e))?;
+    let texts = entries.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok());
+    let origins = texts.filter_map(|text| {
+        let value: Value = serde_json::from_str(&text).ok()?;
+        value["origin"].as_str().map(ToOwned::to_owned)
+    });
+    Ok(origins.filter(|origin| origin.starts_with(&format!("cairn/{repository}/"))).collect())
+}
+
+/// When the last run ended, and how.
+fn last_run(log: &Verified) -> String {
+    let last = log.leaves.iter().rev().find_map(|leaf| {
+        let said: Value = serde_json::from_slice(leaf).ok()?;
+        (said["type"] == "run.finished").then(|| {
+            let text = |field: &str| said[field].as_str().unwrap_or("?").to_owned();
+            format!("{} {} at {}", text("op"), text("res"), text("t"))
+        })
+    });
+    last.unwrap_or_else(|| "none".into())
+}
+
+/// Which of the witnesses that are enrolled have not signed for longer than this is worth a word.
+pub(crate) fn overdue(run: &Run, logs: &BTreeMap<LogId, verify::Evidence>, now: Timestamp) -> Vec<String> {
+    const DAYS: i64 = 3;
+    let Ok(witnesses) = witnesses(run) else { return Vec::new() };
+    let mut overdue = Vec::new();
+    for (name, key) in witnesses {
+        let receipts = logs.values().flat_map(|evidence| evidence.receipts.values());
+        let last = receipts.filter_map(|bytes| Note::parse(bytes).ok()?.verify(&key).ok().flatten()).max();
+        let age = last.map(|last| (now.seconds - i64::try_from(last).unwrap_or(i64::MAX)) / 86_400);
+        match age {
+            Some(age) if age < DAYS => {}
+            Some(age) => overdue.push(format!("witness {name} has not signed for {age} days")),
+            None => overdue.push(format!("witness {name} has never signed")),
+        }
+    }
+    overdue
+}
