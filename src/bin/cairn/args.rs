@@ -139,6 +139,15 @@ impl Command {
         }
     }
 
+    /// Where it sends to, if that is not the repository.
+    pub(crate) fn destination(&self) -> Option<&OsString> {
+        match self {
+            Self::Replicate(args) => Some(&args.to),
+            Self::Copy(args) => Some(&args.to),
+            _ => None,
+        }
+    }
+
     /// When the repository is to be read as of.
     pub(crate) fn at(&self) -> Option<Timestamp> {
         match self {

@@ -177,7 +177,7 @@ impl Run {
     }
 
     /// Records that nothing was sent, where a repository is known to have been.
-    pub(crate) fn record_refusal(&self, operation: &'static str, failure: &Failure) {
+    pub(crate) fn record_refusal(&self, operation: &'static str, to: Option<&Location>, failure: &Failure) {
         if !matches!(failure.exit, Exit::Residency | Exit::Unverified) {
             return;
         }
@@ -185,7 +185,7 @@ impl Run {
         let place = Place { id, opened: None, store: None, judged: None, remote: None };
         let beginning = Beginning { need: Need::Read, operation, purpose: "", fields: json!({}) };
         let Ok(record) = self.begin_at(&place, beginning) else { return };
-        let site = match self.location() {
+        let site = match to.unwrap_or(self.location()) {
             Location::S3 { site, .. } => site.clone(),
             Location::Local(_) => "this host".into(),
         };

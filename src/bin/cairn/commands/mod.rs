@@ -20,7 +20,7 @@ use crate::environment::Environment;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::Output;
 use crate::run::Run;
-use crate::settings::Settings;
+use crate::settings::{Settings, parse_location};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -64,6 +64,7 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
     settings.at = command.at();
     let mut run = Run::new(settings, output.clone());
     let operation = command.name();
+    let destination = command.destination().and_then(|to| parse_location(to).ok());
     let ended = match command {
         Command::Init(args) => match &args.replica_of {
             Some(of) => replicate::init(&run, &args, of),
@@ -83,7 +84,7 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
         Command::Version | Command::Generate(_) => Ok(Exit::Done),
     };
     if let Err(failure) = &ended {
-        run.record_refusal(operation, failure);
+        run.record_refusal(operation, destination.as_ref(), failure);
     }
     run.reminded_of_the_past(ended)
 }
