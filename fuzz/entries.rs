@@ -9,6 +9,9 @@
 
 pub mod fixtures;
 
+use cairn::audit::note::{Note, VerifierKey};
+use cairn::audit::object::{Endorsement, LogPart};
+use cairn::audit::record::decode_part;
 use cairn::codec::{Compressor, Decompressor, Level};
 use cairn::crypto::aead::{Sealer, seal_once};
 use cairn::crypto::kdf::derive_committed;
@@ -43,8 +46,10 @@ pub const ENTRIES: &[Entry] = &[
     ("declaration", declaration),
     ("endpoint", endpoint),
     ("envelope", envelope),
+    ("file_records", file_records),
     ("key_slot", key_slot),
     ("key_text", key_text),
+    ("log_part", log_part),
     ("object_name", object_name),
     ("pack_end", pack_end),
     ("pin", pin),
@@ -55,6 +60,32 @@ pub const ENTRIES: &[Entry] = &[
     ("tree", tree),
     ("tree_references", tree_references),
 ];
+
+/// Parts of logs, endorsements of their keys, and receipts: text, so there is one spelling of everything.
+pub fn log_part(data: &[u8]) {
+    if let Ok(part) = LogPart::parse(data) {
+        assert_eq!(LogPart::encode(&part.leaves, &part.note), data, "two spellings of one part");
+        assert_eq!(part.start() + part.leaves.len() as u64, part.checkpoint.size);
+        assert_eq!(part.checkpoint.text(), part.note.text());
+    }
+    if let Ok(note) = Note::parse(data) {
+        assert_eq!(note.to_string().as_bytes(), data, "two spellings of one note");
+    }
+    if let Ok(endorsement) = Endorsement::parse(data) {
+        assert_eq!(endorsement.note.verify(&endorsement.host), Ok(None), "endorsed by nobody");
+    }
+    if let Some(key) = std::str::from_utf8(data).ok().and_then(|text| VerifierKey::parse(text).ok()) {
+        assert_eq!(VerifierKey::parse(&key.to_string()), Ok(key));
+    }
+}
+
+/// Records of single files, once opened.
+pub fn file_records(data: &[u8]) {
+    let Ok(records) = decode_part(data) else { return };
+    let mut again = Vec::new();
+    records.iter().for_each(|(record, _)| record.encode(&mut again));
+    assert_eq!(again, data, "two encodings of the same records");
+}
 
 /// Texts as object names: whatever is accepted stays below its root and keeps its spelling.
 pub fn object_name(data: &[u8]) {

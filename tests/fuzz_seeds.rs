@@ -10,6 +10,10 @@ mod entries;
 #[allow(dead_code, unreachable_pub, reason = "shared; each test needs a part")]
 mod samples;
 
+use cairn::audit::log::Log;
+use cairn::audit::note::{Note, VerifierKey};
+use cairn::audit::object::{Endorsement, LogPart};
+use cairn::audit::record::{StoredRecord, decode_part};
 use cairn::codec::Decompressor;
 use cairn::crypto::random::SeededRandom;
 use cairn::crypto::secret::Secret;
@@ -23,6 +27,7 @@ use cairn::format::session::Session;
 use cairn::format::tree::{self, EncodedTree};
 use cairn::format::wire::{Reader, Writer};
 use cairn::format::{envelope, sealed, segment};
+use cairn::journal::FileEvent;
 use cairn::object::{ObjectKind, ObjectName};
 use cairn::residency::{CanadianEndpoint, EndpointCandidate, Pin, Policy};
 use entries::{ENTRIES, fixtures};
@@ -250,6 +255,43 @@ fn policies() -> Vec<Seed> {
     ]
 }
 
+/// What is in the log: its text, and the records of files that its leaves have the roots of.
+fn logs() -> [(&'static str, Vec<Seed>); 2] {
+    let random = SeededRandom::new(1);
+    let identity = samples::identity();
+    let leaves = [b"{\"n\":0}".to_vec(), b"{\"n\":1}".to_vec()];
+    let log = Log::create(None, &fixtures::place().repository, &identity, &random, &leaves).unwrap();
+    let note = log.checkpoint(2).unwrap();
+    let part = LogPart::encode(&leaves, &note);
+    let endorsement = log.endorsement().note.to_string();
+    let mut records = Vec::new();
+    for (event, size) in [(FileEvent::Transmitted, 0), (FileEvent::Recovered, u64::MAX)] {
+        StoredRecord { event, file: [1; 16], content: [2; 16], size, millis: 1_790_000_000_000 }.encode(&mut records);
+    }
+    [
+        (
+            "log_part",
+            vec![
+                good("part", part.as_slice()),
+                good("checkpoint", note.to_string()),
+                good("endorsement", endorsement.as_str()),
+                good("key", log.endorsement().log.to_string()),
+                bad("cut", cut(&part)),
+                bad("changed", endorsement.replace("v1", "v2").replacen('\u{2014}', "-", 1)),
+            ],
+        ),
+        (
+            "file_records",
+            vec![
+                good("records", records.as_slice()),
+                good("none", []),
+                bad("cut", cut(&records)),
+                bad("event", [9; 50]),
+            ],
+        ),
+    ]
+}
+
 /// Frames by hand (RFC 8878), so that another version of zstd writes the same seeds.
 fn parts() -> (&'static str, Vec<Seed>) {
     let frame = |len: u8, block: &[u8]| [&[2, 0, 1, 0x28, 0xb5, 0x2f, 0xfd, 0x20, len], block].concat();
@@ -268,7 +310,7 @@ fn parts() -> (&'static str, Vec<Seed>) {
 }
 
 fn seeds() -> BTreeMap<&'static str, Vec<Seed>> {
-    texts().into_iter().chain(objects()).chain(contents()).chain([parts()]).collect()
+    texts().into_iter().chain(objects()).chain(contents()).chain([parts()]).chain(logs()).collect()
 }
 
 /// Whether a target's decoder takes the bytes for a value.
@@ -297,6 +339,13 @@ fn accepts(target: &str, data: &[u8]) -> bool {
         }
         "key_slot" => key_slot::decode(data).is_ok(),
         "key_text" => Unlock::from_text(text()).is_ok(),
+        "file_records" => decode_part(data).is_ok(),
+        "log_part" => {
+            LogPart::parse(data).is_ok()
+                || Note::parse(data).is_ok()
+                || Endorsement::parse(data).is_ok()
+                || VerifierKey::parse(text()).is_ok()
+        }
         "object_name" => ObjectName::new(text()).is_ok(),
         "pack_end" => blobs(PackKind::Data) || blobs(PackKind::Meta),
         "pin" => Pin::parse(text()).is_ok(),

@@ -49,6 +49,8 @@ fn a_killed_backup_loses_nothing_and_is_taken_over() {
         std::thread::sleep(Duration::from_millis(numbers.below(250)));
         child.kill().unwrap();
         killed += u32::from(!child.wait().unwrap().success());
+        // Wherever it was: the log verifies, and every snapshot there is has its leaf.
+        run(home.path(), &["audit", "verify"]);
         if round % 3 == 2 {
             run(home.path(), &["backup", source.to_str().unwrap()]);
             let listed: serde_json::Value = serde_json::from_str(&run(home.path(), &["snapshots", "--json"])).unwrap();
@@ -57,6 +59,9 @@ fn a_killed_backup_loses_nothing_and_is_taken_over() {
         }
     }
     run(home.path(), &["check", "--read-data"]);
+    let shown = run(home.path(), &["audit", "show"]);
+    let closed = shown.lines().filter(|line| line.contains("partial  run.finished")).count();
+    assert!(closed > 0, "no killed run was closed as partial:\n{shown}");
     for (id, expected) in &committed {
         let target = tempfile::tempdir().unwrap();
         let what = format!("{id}:{}", source.display());

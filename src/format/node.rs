@@ -1,7 +1,7 @@
 //! What a snapshot knows of one directory entry. The encoding is in `tree.rs`; here are the values.
 
 use crate::clock::Timestamp;
-use crate::crypto::hash::StoredHasher;
+use crate::crypto::hash;
 use crate::id::{ChunkId, TreeId};
 use std::sync::Arc;
 
@@ -75,22 +75,16 @@ pub enum Body {
 impl Body {
     /// Equal for equal bodies of one dataset: BLAKE3 of a byte that tells what follows (1, 2 or 3), and the content or the ids.
     pub fn digest(&self) -> [u8; 32] {
-        let mut hasher = StoredHasher::new();
-        match self {
-            Self::Inline(bytes) => {
-                hasher.update(&[1]);
-                hasher.update(bytes);
-            }
-            Self::Chunks(ids) => {
-                hasher.update(&[2]);
-                ids.iter().for_each(|id| hasher.update(id.as_bytes()));
-            }
-            Self::Lists(ids) => {
-                hasher.update(&[3]);
-                ids.iter().for_each(|id| hasher.update(id.as_bytes()));
-            }
-        }
-        hasher.finish()
+        let ids = |tag: u8, ids: &mut dyn Iterator<Item = &[u8; 32]>| {
+            let mut bytes = vec![tag];
+            ids.for_each(|id| bytes.extend_from_slice(id));
+            bytes
+        };
+        hash::stored(&match self {
+            Self::Inline(bytes) => [&[1], &bytes[..]].concat(),
+            Self::Chunks(chunks) => ids(2, &mut chunks.iter().map(ChunkId::as_bytes)),
+            Self::Lists(lists) => ids(3, &mut lists.iter().map(TreeId::as_bytes)),
+        })
     }
 }
 
