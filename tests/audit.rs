@@ -92,7 +92,7 @@ fn leaves(storage: &MemoryStorage, local: Option<&Log>) -> (Vec<Value>, Vec<veri
             })
             .into_iter()
             .collect();
-        let found = verify::verify(&repository.config().repository, id, &evidence, None, &seen);
+        let found = verify::verify(&repository.config().repository, id, &evidence, &[], &seen);
         said.extend(found.leaves.iter().map(|leaf| serde_json::from_slice::<Value>(leaf).unwrap()));
         findings.extend(found.findings);
     }
@@ -263,7 +263,7 @@ fn every_attack_is_named_by_both_verifiers() {
     let notes: Vec<Note> = evidence.parts.values().map(|part| LogPart::parse(part).unwrap().note).collect();
     let key = evidence.key.clone().unwrap();
     let faults = |log: &Log, evidence: &Evidence, seen: &[Seen]| -> Vec<Fault> {
-        let found = verify::verify(&REPOSITORY, log.id(), evidence, Some(&host), seen).findings;
+        let found = verify::verify(&REPOSITORY, log.id(), evidence, std::slice::from_ref(&host), seen).findings;
         found.into_iter().map(|finding| finding.fault).collect()
     };
     let expect = |name: &str, ours: Vec<Fault>, fault: Fault, theirs: (i32, String), word: &str| {
@@ -333,7 +333,7 @@ fn every_attack_is_named_by_both_verifiers() {
     minutes[12] = 2;
     let Made { log, evidence, host } = made(1, &minutes);
     let notes: Vec<Note> = evidence.parts.values().map(|part| LogPart::parse(part).unwrap().note).collect();
-    let found = verify::verify(&REPOSITORY, log.id(), &evidence, Some(&host), &[]).findings;
+    let found = verify::verify(&REPOSITORY, log.id(), &evidence, std::slice::from_ref(&host), &[]).findings;
     let ours = found.into_iter().map(|finding| finding.fault).collect();
     let theirs = python(&log.leaves(0..20).unwrap(), &notes, &key, &[], &host);
     expect("clock", ours, Fault::Clock, theirs, "clock");

@@ -196,6 +196,18 @@ mod tests {
         assert_eq!(tokens.file(b"/a"), token_of(&tokens.blind(b"/a"), b"/a"));
         assert_ne!(tokens.blind(&[7; 32]), tokens.content(Some(&[7; 32])));
         assert_eq!(tokens.content(None), [0; TOKEN_LEN]);
+        // Whoever guesses a name and has no key cannot tell: no hash of it that can be made without one is its token.
+        let hex = |hash: &[u8]| hash[..TOKEN_LEN].iter().map(|b| format!("{b:02x}")).collect::<String>();
+        for guess in ["user root", "root"] {
+            let (name, path) = (tokens.name("user root"), hex(&tokens.file(b"/etc/passwd")));
+            let plain = [guess.as_bytes(), &[&[3], guess.as_bytes()].concat()].map(|text| {
+                let zero = blake3::keyed_hash(&[0; 32], text);
+                [hex(&sha256(&[text])), hex(blake3::hash(text).as_bytes()), hex(zero.as_bytes())]
+            });
+            assert!(plain.iter().flatten().all(|token| *token != name));
+            let unblinded = [token_of(&[0; TOKEN_LEN], b"/etc/passwd"), cut(&sha256(&[FILE_TOKEN, b"/etc/passwd"]))];
+            assert!(unblinded.iter().all(|token| hex(token) != path));
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::crypto::random::Randomness;
 use crate::crypto::sign::Identity;
 use crate::id::{RepositoryId, RunId, SessionId};
-use crate::journal::{Anchor, FileRecord, Journal, JournalError, Prepared};
+use crate::journal::{Anchor, FileEvent, FileRecord, Journal, JournalError, Prepared};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,6 +74,8 @@ impl std::fmt::Debug for Opening<'_> {
 pub struct LateRecord {
     /// Endorsement, leaves and checkpoint of a log of this run alone.
     pub text: Vec<u8>,
+    /// Records of files, sealed, with their numbers.
+    pub parts: Vec<(u64, Vec<u8>)>,
     /// Why it is late.
     pub why: String,
 }
@@ -244,8 +246,11 @@ impl Recorder {
             state.alerts.push(text);
         }
         let late = state.late();
-        if let Some(lock) = state.lock.take() {
-            lock.release();
+        match state.lock.take() {
+            // What this run had begun in the log on this host, before that could not be written any more, the next one closes.
+            Some(lock) if state.log.is_in_memory() => drop(lock),
+            Some(lock) => lock.release(),
+            None => {}
         }
         late
     }
@@ -361,7 +366,8 @@ impl State {
         let mut text = self.log.endorsement().note.to_string().into_bytes();
         text.push(b'\n');
         text.extend(LogPart::encode(&leaves, &note));
-        Some(LateRecord { text, why: self.why_late.clone().unwrap_or_default() })
+        let parts = std::mem::take(&mut self.parts);
+        Some(LateRecord { text, parts, why: self.why_late.clone().unwrap_or_default() })
     }
 }
 
@@ -376,7 +382,7 @@ impl Journal for Recorder {
             millis: millis(self.clock.now()),
         };
         let mut state = self.lock();
-        state.recovered += u64::from(self.need == Need::Read);
+        state.recovered += u64::from(matches!(record.event, FileEvent::Recovered | FileEvent::NotRecovered));
         if let Some(part) = state.spool.push(&stored) {
             self.put_part(&mut state, part);
         }

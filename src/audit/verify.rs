@@ -91,7 +91,7 @@ pub struct Verified {
     pub id: LogId,
     /// Its key and its host's, if an endorsement of it verifies.
     pub endorsement: Option<Endorsement>,
-    /// Whether its host is the one that is enrolled; `None` if nobody said which that is.
+    /// Whether its host is one that is enrolled; `None` if nobody said which those are.
     pub is_enrolled: Option<bool>,
     /// Leaves, as far as they could be put together.
     pub leaves: Vec<Vec<u8>>,
@@ -139,7 +139,7 @@ impl Looking {
     }
 
     /// The log's key, and whether its host is enrolled.
-    fn key(&mut self, repository: &RepositoryId, stored: Option<&[u8]>, enrolled: Option<&VerifierKey>) {
+    fn key(&mut self, repository: &RepositoryId, stored: Option<&[u8]>, enrolled: &[VerifierKey]) {
         let Some(stored) = stored else { return self.say(Fault::Key, "the endorsement of its key is missing") };
         let endorsement = match Endorsement::parse(stored) {
             Ok(endorsement) => endorsement,
@@ -148,10 +148,9 @@ impl Looking {
         if endorsement.log.name() != object::origin(repository, &self.found.id) {
             return self.say(Fault::Key, "the endorsement is of another log's key");
         }
-        self.found.is_enrolled = enrolled.map(|enrolled| *enrolled == endorsement.host);
+        self.found.is_enrolled = Some(enrolled.contains(&endorsement.host)).filter(|_| !enrolled.is_empty());
         if self.found.is_enrolled == Some(false) {
-            let what =
-                format!("its key is endorsed by {}, which is not the host that is enrolled", endorsement.host.name());
+            let what = format!("its key is endorsed by {}, which is no host that is enrolled", endorsement.host.name());
             self.say(Fault::Key, what);
         }
         self.found.endorsement = Some(endorsement);
@@ -260,12 +259,12 @@ pub fn parse_time(text: &str) -> Option<i64> {
     i64::try_from(time.as_millis()).ok()
 }
 
-/// Looks at a log. `seen` is what is known of it from elsewhere; receipts that are with it count as well.
+/// Looks at a log. It has to be of one of the `enrolled` hosts, if any are named. `seen` is what is known of it from elsewhere; receipts that are with it count as well.
 pub fn verify(
     repository: &RepositoryId,
     id: LogId,
     evidence: &Evidence,
-    enrolled: Option<&VerifierKey>,
+    enrolled: &[VerifierKey],
     seen: &[Seen],
 ) -> Verified {
     let mut looking = Looking {
@@ -357,7 +356,8 @@ mod tests {
     }
 
     fn faults(log: &Log, evidence: &Evidence, enrolled: Option<&VerifierKey>, seen: &[Seen]) -> Vec<Fault> {
-        let found = verify(&REPOSITORY, log.id(), evidence, enrolled, seen);
+        let enrolled: Vec<VerifierKey> = enrolled.into_iter().cloned().collect();
+        let found = verify(&REPOSITORY, log.id(), evidence, &enrolled, seen);
         let mut faults: Vec<Fault> = found.findings.iter().map(|finding| finding.fault).collect();
         faults.dedup();
         faults

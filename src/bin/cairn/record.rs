@@ -323,14 +323,18 @@ impl Record {
         };
         let mut name = beside.file_name().unwrap_or_default().to_owned();
         name.push(format!(".cairn-record-{}", std::process::id()));
-        let path = beside.with_file_name(name);
-        let written = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| file.write_all(&late.text).and_then(|()| file.sync_all()));
-        match written {
+        let path = beside.with_file_name(&name);
+        let write = |path: &Path, bytes: &[u8]| {
+            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        let parts = late.parts.iter().try_for_each(|(number, sealed)| {
+            let mut name = name.clone();
+            name.push(format!(".files-{number}"));
+            write(&beside.with_file_name(name), sealed)
+        });
+        match write(&path, &late.text).and(parts) {
             Ok(()) => self.output.warn(&format!(
                 "this run could not be recorded in the log ({}); its signed record is {}: keep it with the log",
                 late.why,

@@ -50,9 +50,10 @@ pub(crate) struct AuditShowArgs {
 /// Arguments of `audit verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The enrolment string, from the contract's annex or from whoever cosigns; without it, this host's own key
+    /// The enrolment string of a host, from the contract's annex or from whoever cosigns; once for each host that writes to the
+    /// repository. Without it, this host's own key
     #[arg(long, value_name = "ENROLMENT")]
-    pub(crate) key: Option<String>,
+    pub(crate) key: Vec<String>,
 }
 
 /// What an export looks like.

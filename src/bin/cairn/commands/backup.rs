@@ -14,6 +14,7 @@ use cairn::chunker::ChunkerParams;
 use cairn::engine::backup::{self, BackupOptions, BackupReport};
 use cairn::engine::browse::SnapshotFilter;
 use cairn::fs::{ExcludeOptions, IfPresent};
+use cairn::journal::Unrecorded;
 use cairn::residency::{Pin, Policy};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -84,7 +85,9 @@ fn back_up(
         pack_sizes: None,
     };
     let progress = Progress::start(&run.output, &run.state, run.settings.fps);
-    let result = backup::run(&run.context(opened, progress.sink(), record.journal()), &options);
+    // Nothing is sent by a dry run.
+    let journal = if args.dry_run { Arc::new(Unrecorded) } else { record.journal() };
+    let result = backup::run(&run.context(opened, progress.sink(), journal), &options);
     let report = match result {
         Ok(report) => report,
         Err(error) => {

@@ -8,6 +8,7 @@ use crate::record::{Beginning, Record};
 use crate::run::{Need, Opened, Run, host_name};
 use crate::settings::{SecretSource, parse_location};
 use crate::values;
+use cairn::audit::leaf::Event;
 use cairn::audit::recorder as audit;
 use cairn::engine::browse::Snapshot;
 use cairn::engine::copy::{self, CopyOptions, CopyReport};
@@ -42,7 +43,7 @@ pub(crate) fn run(run: &Run, args: &CopyArgs) -> Result<Exit> {
     let beginning = Beginning { need: audit::Need::Add, operation: "copy", purpose: "", fields };
     let given = to.begin(&target, beginning)?;
     let mut fields = json!({});
-    let ended = bring_over(run, &to, args, (&from, &target), &chosen, &given, &mut fields);
+    let ended = bring_over(run, &to, args, (&from, &target), &chosen, (&taken, &given), &mut fields);
     let ended = given.end(ended, fields.clone());
     taken.end(ended, fields)
 }
@@ -53,7 +54,7 @@ fn bring_over(
     args: &CopyArgs,
     (from, target): (&Opened, &Opened),
     chosen: &[Snapshot],
-    given: &Record,
+    (taken, given): (&Record, &Record),
     fields: &mut Value,
 ) -> Result<Exit> {
     residency::publish_declaration(to, target)?;
@@ -77,6 +78,12 @@ fn bring_over(
             .while_trying(tried)
             .with_hint("snapshots that were copied stay; run the same command again")
     })?;
+    // Content was opened with the keys of the one, and sealed with those of the other.
+    taken.say(report.copied.iter().map(|(before, after)| {
+        let to = target.id().to_string();
+        let fields = json!({"snapshot": before.to_string(), "to_repository": to, "copy": after.to_string()});
+        Event::ok("content.recovered", fields)
+    }));
     *fields = json!({"copied": report.copied.iter().map(|(id, _)| id.to_string()).take(64).collect::<Vec<_>>()});
     say(run, from, target, &report, run.clock.elapsed().saturating_sub(begun))?;
     Ok(Exit::Done)

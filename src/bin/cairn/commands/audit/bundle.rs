@@ -25,7 +25,7 @@ type Files = BTreeMap<PathBuf, Vec<u8>>;
 /// Writes the bundle.
 pub(super) fn run(run: &Run, args: &BundleArgs) -> Result<Exit> {
     let gathered = gather(run)?;
-    let logs = gathered.verify(None);
+    let logs = gathered.verify(&[]);
     let mut files = Files::new();
     let newest = || logs.values().max_by_key(|log| log.leaves.len()).map(|log| log.id);
     let first = gathered.current.or_else(newest);

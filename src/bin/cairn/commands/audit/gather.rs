@@ -109,7 +109,7 @@ fn add_own(log: &Log, logs: &mut BTreeMap<LogId, Evidence>) -> cairn::audit::err
 
 impl Gathered {
     /// Looks at all logs.
-    pub(super) fn verify(&self, enrolled: Option<&VerifierKey>) -> BTreeMap<LogId, Verified> {
+    pub(super) fn verify(&self, enrolled: &[VerifierKey]) -> BTreeMap<LogId, Verified> {
         let none = Vec::new();
         let verified = self.logs.iter().map(|(id, evidence)| {
             let seen = self.seen.get(id).unwrap_or(&none);

@@ -25,7 +25,7 @@ pub(super) fn run(run: &Run, args: &ProveArgs) -> Result<Exit> {
     let opened = run.open(Need::Read)?;
     let tokens = Tokens::new(&opened.repository.keys().tokens);
     let token = tokens.file(path);
-    let logs = gather(run)?.verify(None);
+    let logs = gather(run)?.verify(&[]);
     let kind = if args.recovered { "content.recovered" } else { "snapshot.prepared" };
     // The newest first.
     let mut candidates: Vec<(&Verified, usize, Value)> = Vec::new();

@@ -53,7 +53,7 @@ pub(super) const RECOVERED: [&str; 1] = ["content.recovered"];
 
 /// All leaves of all logs by time, and how many faults there are.
 pub(super) fn rows(run: &Run) -> Result<(Vec<Row>, usize)> {
-    let logs = gather(run)?.verify(None);
+    let logs = gather(run)?.verify(&[]);
     let faults = logs.values().map(|log| log.findings.len()).sum();
     let mut rows = Vec::new();
     for (id, log) in &logs {

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Checks a bundle of cairn's logs with nothing but Python's standard library and the openssl command.
 
-  verify.py [--key ENROLMENT] [DIR]            the logs of a bundle (default: the folder of this file)
-  verify.py [--key ENROLMENT] --proof FILE     one file's transmission or recovery, as `cairn audit prove` printed it
+  verify.py [--key ENROLMENT]... [DIR]         the logs of a bundle (default: the folder of this file)
+  verify.py [--key ENROLMENT]... --proof FILE  one file's transmission or recovery, as `cairn audit prove` printed it
 
-ENROLMENT is the host's key as it was enrolled: from the contract's annex or from whoever cosigns, never from the bundle.
+ENROLMENT is a host's key as it was enrolled, once for each host that writes to the repository: from the contract's annex or from whoever cosigns, never from the bundle.
 Ends with 0 if everything is as the enrolled host signed it, with 1 if something is wrong, with 3 if no ENROLMENT was given:
 then the bundle can be consistent with itself, and is not tied to anybody.
 """
@@ -145,8 +145,8 @@ def endorsed(data, enrolled):
     if head != "cairn log key v1" or log.name != origin or not note.verify(host):
         fault("key", f"{origin}: the host's word for the log's key does not hold")
         return None
-    if enrolled and (enrolled.name, enrolled.public) != (host.name, host.public):
-        fault("key", f"{origin}: its key is endorsed by {host.name}, not by the enrolled host {enrolled.name}")
+    if enrolled and (host.name, host.public) not in [(key.name, key.public) for key in enrolled]:
+        fault("key", f"{origin}: its key is endorsed by {host.name}, which is no host that is enrolled")
     return log
 
 
@@ -242,7 +242,7 @@ def check_proof(path, enrolled):
 
 
 def main():
-    arguments, enrolled, proof = sys.argv[1:], None, None
+    arguments, enrolled, proof = sys.argv[1:], [], None
     while arguments and arguments[0].startswith("--"):
         flag = arguments.pop(0)
         if flag not in ("--key", "--proof") or not arguments:
@@ -253,7 +253,7 @@ def main():
             proof = value
             continue
         try:
-            enrolled = Key(value)
+            enrolled.append(Key(value))
         except ValueError as error:
             print(f"--key is no verifier key: {error}")
             return 2
@@ -267,7 +267,7 @@ def main():
     if not enrolled:
         print("consistent with itself; NOT tied to an enrolled key (give --key)")
         return 3
-    print(f"as signed by {enrolled.name}")
+    print("as signed by " + " and ".join(key.name for key in enrolled))
     return 0
 
 

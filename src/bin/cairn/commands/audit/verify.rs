@@ -23,12 +23,12 @@ struct Anchored {
 
 /// Looks at all logs of the repository.
 pub(crate) fn run(run: &Run, args: &VerifyArgs) -> Result<Exit> {
-    let enrolled = match &args.key {
-        Some(text) => Some(VerifierKey::parse(text.trim()).map_err(|error| {
+    let parse = |text: &String| {
+        VerifierKey::parse(text.trim()).map_err(|error| {
             Failure::usage(format!("--key: {error}"), "give the line that `cairn audit identity` printed")
-        })?),
-        None => None,
+        })
     };
+    let enrolled = args.key.iter().map(parse).collect::<Result<Vec<_>>>()?;
     let mut gathered = gather(run)?;
     let snapshots = snapshots(run)?;
     for Anchored { snapshot, anchor } in snapshots.iter().flatten() {
@@ -39,7 +39,7 @@ pub(crate) fn run(run: &Run, args: &VerifyArgs) -> Result<Exit> {
     }
     // Without an enrolment only logs of this host are tied to anybody.
     let own = run.state.identity_if_any().map(|identity| host_verifier(&identity.host_key()));
-    let mut logs = gathered.verify(enrolled.as_ref());
+    let mut logs = gathered.verify(&enrolled);
     let unlogged = unlogged(&gathered, &logs, snapshots.as_deref().unwrap_or_default());
     for (id, finding) in unlogged {
         match logs.get_mut(&id) {
@@ -47,7 +47,7 @@ pub(crate) fn run(run: &Run, args: &VerifyArgs) -> Result<Exit> {
             None => run.output.warn(&finding.what),
         }
     }
-    say(run, &gathered, &logs, enrolled.as_ref(), own.as_ref(), snapshots.as_ref().map(Vec::len))
+    say(run, &gathered, &logs, &enrolled, own.as_ref(), snapshots.as_ref().map(Vec::len))
 }
 
 /// The snapshots' anchors, where a key is at hand.
@@ -124,7 +124,7 @@ fn say(
     run: &Run,
     gathered: &Gathered,
     logs: &BTreeMap<LogId, Verified>,
-    enrolled: Option<&VerifierKey>,
+    enrolled: &[VerifierKey],
     own: Option<&VerifierKey>,
     snapshots: Option<usize>,
 ) -> Result<Exit> {
@@ -134,8 +134,8 @@ fn say(
     for (id, log) in logs {
         let host = log.endorsement.as_ref().map(|endorsement| &endorsement.host);
         let is_tied = match enrolled {
-            Some(_) => log.is_enrolled == Some(true),
-            None => own.is_some() && host == own,
+            [] => own.is_some() && host == own,
+            _ => log.is_enrolled == Some(true),
         };
         untied += usize::from(!is_tied);
         findings += log.findings.len();
@@ -159,8 +159,9 @@ fn say(
         }));
     }
     let tied = match (untied, enrolled) {
-        (0, Some(enrolled)) => format!("as signed by {}", enrolled.name()),
-        (0, None) => "as signed by this host".to_owned(),
+        (0, []) => "as signed by this host".to_owned(),
+        (0, [one]) => format!("as signed by {}", one.name()),
+        (0, _) => "as signed by hosts that are enrolled".to_owned(),
         (number, _) => {
             format!("{} NOT tied to an enrolled key (give --key)", values::count(number as u64, "log is", "logs are"))
         }

@@ -177,7 +177,7 @@ fn cosign_one(run: &Run) -> Result<Exit> {
         for (id, evidence) in &gathered.logs {
             let origin = object::origin(&gathered.repository, id);
             let seen: Vec<Seen> = remembered(run, &origin)?.into_iter().collect();
-            logs.insert(*id, verify::verify(&gathered.repository, *id, evidence, None, &seen));
+            logs.insert(*id, verify::verify(&gathered.repository, *id, evidence, &[], &seen));
         }
         logs
     };
