@@ -72,8 +72,8 @@ impl std::fmt::Debug for Opening<'_> {
 /// A record that no place could take yet: to be put beside what was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LateRecord {
-    /// Endorsement, leaves and checkpoint of a log of this run alone.
-    pub text: Vec<u8>,
+    /// Endorsement, leaves and checkpoint of a log of this run alone; `None` if the log took the leaves.
+    pub text: Option<Vec<u8>>,
     /// Records of files, sealed, with their numbers.
     pub parts: Vec<(u64, Vec<u8>)>,
     /// Why it is late.
@@ -358,16 +358,17 @@ impl State {
 
     /// What is in no place.
     fn late(&mut self) -> Option<LateRecord> {
+        let parts = std::mem::take(&mut self.parts);
+        let why = self.why_late.clone().unwrap_or_else(|| "records of files could not be written".into());
         if !self.log.is_in_memory() || self.store.is_some() && self.published == self.log.size() {
-            return None;
+            return (!parts.is_empty()).then_some(LateRecord { text: None, parts, why });
         }
         let leaves = self.log.leaves(0..self.log.size()).ok()?;
         let note = self.log.checkpoint(self.log.size()).ok()?;
         let mut text = self.log.endorsement().note.to_string().into_bytes();
         text.push(b'\n');
         text.extend(LogPart::encode(&leaves, &note));
-        let parts = std::mem::take(&mut self.parts);
-        Some(LateRecord { text, parts, why: self.why_late.clone().unwrap_or_default() })
+        Some(LateRecord { text: Some(text), parts, why })
     }
 }
 

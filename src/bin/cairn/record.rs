@@ -334,12 +334,15 @@ impl Record {
             name.push(format!(".files-{number}"));
             write(&beside.with_file_name(name), sealed)
         });
-        match write(&path, &late.text).and(parts) {
-            Ok(()) => self.output.warn(&format!(
-                "this run could not be recorded in the log ({}); its signed record is {}: keep it with the log",
-                late.why,
-                path.display()
-            )),
+        match late.text.as_ref().map_or(Ok(()), |text| write(&path, text)).and(parts) {
+            Ok(()) => {
+                let what = if late.text.is_some() { "signed record is" } else { "records of files are beside" };
+                self.output.warn(&format!(
+                    "this run could not be recorded in the log ({}); its {what} {}: keep it with the log",
+                    late.why,
+                    path.display()
+                ));
+            }
             Err(error) => self.output.warn(&format!(
                 "this run's record could not be kept: {}; nor beside what was restored: {error}",
                 late.why
