@@ -8,6 +8,7 @@ use crate::{secrets, values};
 use cairn::audit::note::VerifierKey;
 use cairn::audit::object::host_verifier;
 use cairn::audit::verify::{Fault, Finding, Seen, Verified};
+use cairn::format::key_slot::SlotKind;
 use cairn::id::LogId;
 use cairn::journal::Anchor;
 use cairn::repository::key_store;
@@ -91,7 +92,12 @@ pub(super) fn custody(run: &Run) -> Result<Option<Custody>> {
     let (listed, _) = key_store::list(&opened.repository)?;
     let slots = listed.into_iter().map(|slot| Slot {
         id: slot.id.short(),
-        kind: format!("{:?}", slot.kind),
+        kind: match slot.kind {
+            SlotKind::KeyFile => "key file",
+            SlotKind::Password => "password",
+            SlotKind::Recovery => "recovery key",
+        }
+        .into(),
         holder: slot.notes.map(|notes| notes.holder).unwrap_or_default(),
     });
     Ok(Some(Custody { slots: slots.collect() }))
