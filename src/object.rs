@@ -111,7 +111,7 @@ impl fmt::Debug for ObjectName {
     }
 }
 
-/// Bytes that may leave the host: already encoded and sealed. Only `format` and the log make them, which
+/// Bytes that may leave the host: encoded and sealed, or text of the log. Only `format` and the log make them, which
 /// `tests/tidy.rs` checks, so plaintext has no way into a store.
 #[derive(Clone, Copy)]
 pub struct Encoded<'a>(&'a [u8]);

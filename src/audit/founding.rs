@@ -81,7 +81,7 @@ impl Founder<'_> {
     /// # Errors
     /// [`AuditError::Unverified`] where that must not be passed over; what the store says.
     pub(super) fn log(&self, need: Need, store: Option<&Store>) -> Result<Found> {
-        let log = match Log::open(self.folder) {
+        let mut log = match Log::open(self.folder) {
             Ok(Some(log)) => log,
             Ok(None) => return self.found("first", &json!([]), Vec::new()),
             Err(AuditError::Unverified { path, why }) => {
@@ -99,7 +99,8 @@ impl Founder<'_> {
             }
         };
         let Some(store) = store else { return Ok(Found { log, published: 0, alerts: Vec::new(), why_late: None }) };
-        match publish::standing(&*store.fetch, &log, runs::published(self.folder, &log.id()))? {
+        let known = runs::published(self.folder, &log.id());
+        match publish::standing(&*store.fetch, &mut log, known)? {
             Standing::Same(published) => Ok(Found { log, published, alerts: Vec::new(), why_late: None }),
             Standing::Apart { size, root } => {
                 let why = format!(

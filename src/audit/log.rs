@@ -281,7 +281,7 @@ impl Log {
         }
     }
 
-    /// Appends leaves. They are durable when this returns. `make` is told the number of the first.
+    /// Appends leaves. They are durable when this returns.
     ///
     /// # Errors
     /// [`AuditError::Io`]: then none of them counts; [`AuditError::Unverified`].

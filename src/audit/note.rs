@@ -3,6 +3,7 @@
 
 use crate::audit::merkle::sha256;
 use crate::crypto::sign::{NoteKey, SIGNATURE_LEN, verify_text};
+use crate::id::hex;
 use base64ct::{Base64, Encoding as _};
 use std::fmt;
 
@@ -111,10 +112,6 @@ impl VerifierKey {
         let hash = sha256(&[self.name.as_bytes(), &[b'\n', self.key_type.byte()], &self.public]);
         [hash[0], hash[1], hash[2], hash[3]]
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 impl fmt::Display for VerifierKey {

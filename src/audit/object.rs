@@ -7,7 +7,7 @@
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::note::{KeyType, NOTE_LEN_MAX, Note, NoteError, VerifierKey};
 use crate::crypto::sign::{Identity, NoteKey as _};
-use crate::id::{HostKey, LogId, RepositoryId, RunId};
+use crate::id::{HostKey, LogId, RepositoryId, RunId, hex};
 use crate::object::ObjectName;
 
 /// Longest leaf in bytes, without its line feed.
@@ -65,8 +65,7 @@ pub fn receipts(id: &LogId) -> ObjectName {
 
 /// The receipt of a witness, by its key's id, for a size.
 pub fn receipt(id: &LogId, size: u64, witness: [u8; 4]) -> ObjectName {
-    let key: String = witness.iter().map(|b| format!("{b:02x}")).collect();
-    name(format!("audit/receipts/{id}/{size:020}-{key}"))
+    name(format!("audit/receipts/{id}/{size:020}-{}", hex(&witness)))
 }
 
 /// Log and size of a part's name; a size of `None` is the log's key.

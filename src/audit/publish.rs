@@ -40,7 +40,7 @@ pub fn newest(fetch: &dyn Fetch, log: &LogId) -> Result<Option<u64>> {
     Ok(listed.iter().filter_map(|object| object::log_parts(&object.name)?.1).max())
 }
 
-/// Reads one part of a log, and checks that `key` signed it.
+/// Reads one part of a log. Whether its checkpoint is signed is for the caller to check.
 ///
 /// # Errors
 /// [`AuditError::Object`]; what the store says.
@@ -53,8 +53,10 @@ pub fn read_part(fetch: &dyn Fetch, name: &ObjectName) -> Result<LogPart> {
 ///
 /// # Errors
 /// What the store says. Damage there is no error: it is [`Standing::Apart`].
-pub fn standing(fetch: &dyn Fetch, log: &Log, known: Option<u64>) -> Result<Standing> {
+pub fn standing(fetch: &dyn Fetch, log: &mut Log, known: Option<u64>) -> Result<Standing> {
     let Some(size) = newest(fetch, &log.id())? else { return Ok(Standing::Same(0)) };
+    // Another run of this host may have appended and stored since the log was read; what it stored, it appended first.
+    log.catch_up()?;
     if known == Some(size) && size <= log.size() {
         return Ok(Standing::Same(size));
     }
@@ -93,20 +95,50 @@ pub fn publish(store: &Store, log: &Log, from: u64) -> Result<u64> {
     Ok(size)
 }
 
-/// Stores a sealed part of a run's records of files.
+/// Stores an object of the log as it is: a sealed part of a run's records of files, a receipt, what is delivered elsewhere.
 ///
 /// # Errors
 /// What the store says.
-pub fn publish_sealed(store: &Store, name: &ObjectName, sealed: &[u8]) -> Result<()> {
-    store.publish.put_new(name, Encoded::new(sealed))?;
+pub fn publish_object(publish: &dyn Publish, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+    publish.put_new(name, Encoded::new(bytes))?;
     Ok(())
 }
 
-/// Stores an object of the log as it is: of another place, or a receipt.
-///
-/// # Errors
-/// What the store says.
-pub fn publish_text(publish: &dyn Publish, name: &ObjectName, bytes: &[u8]) -> Result<()> {
-    publish.put_new(name, Encoded::new(bytes))?;
-    Ok(())
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::crypto::random::SeededRandom;
+    use crate::crypto::sign::Identity;
+    use crate::id::RepositoryId;
+    use crate::storage::MemoryStorage;
+
+    #[test]
+    fn another_run_of_this_host_is_no_other_host() {
+        let (storage, dir, random) =
+            (Arc::new(MemoryStorage::new()), tempfile::tempdir().unwrap(), SeededRandom::new(1));
+        let store = Store { fetch: storage.clone(), publish: storage };
+        let identity = Identity::generate(&random).unwrap();
+        let first = [b"{}".to_vec()];
+        let repository = RepositoryId::from_bytes([1; 16]);
+        let mut log = Log::create(Some(dir.path()), &repository, &identity, &random, &first).unwrap();
+        // It was opened before the other run appended and stored.
+        let mut opened = Log::open(dir.path()).unwrap().unwrap();
+        log.append(&[b"{\"n\":1}".to_vec()]).unwrap();
+        assert_eq!(publish(&store, &log, 0).unwrap(), 2);
+        assert_eq!(opened.size(), 1);
+        assert_eq!(standing(&*store.fetch, &mut opened, None).unwrap(), Standing::Same(2));
+        // A clone has the same key and not those leaves.
+        let clone = tempfile::tempdir().unwrap();
+        let folder = clone.path().join(log.id().to_string());
+        std::fs::create_dir(&folder).unwrap();
+        for name in ["key", "endorsement"] {
+            std::fs::copy(dir.path().join(log.id().to_string()).join(name), folder.join(name)).unwrap();
+        }
+        std::fs::copy(dir.path().join("current"), clone.path().join("current")).unwrap();
+        std::fs::write(folder.join("log.jsonl"), "{}\n{\"n\":2}\n").unwrap();
+        let mut cloned = Log::open(clone.path()).unwrap().unwrap();
+        let apart = Standing::Apart { size: 2, root: Some(log.root()) };
+        assert_eq!(standing(&*store.fetch, &mut cloned, None).unwrap(), apart);
+    }
 }

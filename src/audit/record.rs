@@ -7,6 +7,7 @@
 use crate::audit::merkle::{Frontier, Hash, leaf_hash, sha256};
 use crate::crypto::secret::Secret;
 use crate::format::wire::{FormatError, Reader, Result, Writer};
+use crate::id::hex;
 use crate::journal::FileEvent;
 
 /// Length of a token or a blind, in bytes.
@@ -72,7 +73,7 @@ impl Tokens {
 
     /// The token of a user, a host or another name, in hexadecimal.
     pub fn name(&self, name: &str) -> String {
-        self.keyed(3, name.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+        hex(&self.keyed(3, name.as_bytes()))
     }
 }
 
@@ -197,7 +198,7 @@ mod tests {
         assert_ne!(tokens.blind(&[7; 32]), tokens.content(Some(&[7; 32])));
         assert_eq!(tokens.content(None), [0; TOKEN_LEN]);
         // Whoever guesses a name and has no key cannot tell: no hash of it that can be made without one is its token.
-        let hex = |hash: &[u8]| hash[..TOKEN_LEN].iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let hex = |hash: &[u8]| hex(&hash[..TOKEN_LEN]);
         for guess in ["user root", "root"] {
             let (name, path) = (tokens.name("user root"), hex(&tokens.file(b"/etc/passwd")));
             let plain = [guess.as_bytes(), &[&[3], guess.as_bytes()].concat()].map(|text| {

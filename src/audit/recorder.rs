@@ -18,7 +18,7 @@ use crate::audit::runs::{self, RunLock};
 use crate::clock::Clock;
 use crate::crypto::random::Randomness;
 use crate::crypto::sign::Identity;
-use crate::id::{RepositoryId, RunId, SessionId};
+use crate::id::{RepositoryId, RunId, SessionId, hex};
 use crate::journal::{Anchor, FileEvent, FileRecord, Journal, JournalError, Prepared};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -149,10 +149,11 @@ impl Recorder {
             lock: None,
             recovered: 0,
         };
+        let dead = if state.log.is_in_memory() { Vec::new() } else { runs::dead(folder) };
         if !state.log.is_in_memory() {
-            for dead in runs::dead(folder) {
-                for leaf in runs::closing(&state.log, &dead, &run, opening.is_committed) {
-                    state.pending.push(leaf.line(&dead, clock.now())?);
+            for dead in &dead {
+                for leaf in runs::closing(&state.log, dead, &run, opening.is_committed) {
+                    state.pending.push(leaf.line(dead, clock.now())?);
                 }
                 alerts.push(format!("run {dead} ended before it could close its record; it is closed as partial"));
             }
@@ -178,9 +179,8 @@ impl Recorder {
         let first = [Event::ok("run.started", fields)].into_iter().chain(opening.events);
         recorder.say(first)?;
         recorder.lock().keep(&recorder)?;
-        if let Some(lock) = &recorder.lock().lock {
-            lock.forget_dead(folder);
-        }
+        // Those and no others: one that died since is for the next run to close.
+        runs::forget(folder, &dead);
         Ok(recorder)
     }
 
@@ -290,7 +290,7 @@ impl Recorder {
     fn store_part(&self, state: &mut State, number: u64, sealed: Vec<u8>) -> Result<()> {
         let name = object::files(&state.log.id(), &self.run, number);
         if let Some(store) = &state.store {
-            return publish::publish_sealed(store, &name, &sealed);
+            return publish::publish_object(&*store.publish, &name, &sealed);
         }
         let folder = self.folder.join("files");
         let file = folder.join(format!("{}.{}", state.log.id(), name.last_part()));
@@ -411,8 +411,7 @@ impl Journal for Recorder {
     }
 
     fn committed(&self, session: &SessionId, cell: &[u8; 32]) {
-        let hex: String = cell.iter().map(|b| format!("{b:02x}")).collect();
-        let fields = json!({"snapshot": session.to_string(), "cell_blake3": hex});
+        let fields = json!({"snapshot": session.to_string(), "cell_blake3": hex(cell)});
         // At worst it is said by the next run.
         let _ = self.say([Event::ok("snapshot.committed", fields)]);
     }

@@ -4,7 +4,7 @@ use crate::audit::error::{AuditError, Result};
 use crate::audit::leaf::{Event, Outcome};
 use crate::audit::log::{Log, make_folder, replace};
 use crate::audit::object;
-use crate::audit::publish::{Store, publish_sealed};
+use crate::audit::publish::{Store, publish_object};
 use crate::id::{LogId, RunId, SessionId};
 use rustix::fs::FlockOperation;
 use serde_json::{Value, json};
@@ -43,13 +43,6 @@ impl RunLock {
         Ok(Self { path, _file: file })
     }
 
-    /// Removes the locks of runs that are closed now.
-    pub fn forget_dead(&self, folder: &Path) {
-        for dead in dead(folder) {
-            let _ = std::fs::remove_file(folder.join("runs").join(dead.to_string()));
-        }
-    }
-
     /// Gives it back.
     pub fn release(self) {
         let _ = std::fs::remove_file(&self.path);
@@ -68,6 +61,13 @@ pub fn dead(folder: &Path) -> Vec<RunId> {
         .collect();
     runs.sort();
     runs
+}
+
+/// Removes the locks of dead runs that are closed.
+pub fn forget(folder: &Path, closed: &[RunId]) {
+    for run in closed {
+        let _ = std::fs::remove_file(folder.join("runs").join(run.to_string()));
+    }
 }
 
 /// What closes the record of a dead run: for each snapshot that it had prepared whether it was committed, then its end.
@@ -124,7 +124,7 @@ pub fn publish_waiting_files(folder: &Path, store: &Store) {
         let path = entry.path();
         let name = path.file_name().and_then(|name| name.to_str()).and_then(waiting_name);
         if let (Some(name), Ok(sealed)) = (name, std::fs::read(&path))
-            && publish_sealed(store, &name, &sealed).is_ok()
+            && publish_object(&*store.publish, &name, &sealed).is_ok()
         {
             let _ = std::fs::remove_file(&path);
         }

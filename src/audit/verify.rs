@@ -2,7 +2,7 @@
 
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::error::Result;
-use crate::audit::merkle::{Frontier, Hash, leaf_hash, root};
+use crate::audit::merkle::{Frontier, Hash, empty_root, leaf_hash};
 use crate::audit::note::{Note, VerifierKey};
 use crate::audit::object::{self, Endorsement, LOG_OBJECT_LEN_MAX, LogPart};
 use crate::id::{LogId, RepositoryId};
@@ -131,6 +131,9 @@ pub fn collect(fetch: &dyn Fetch) -> Result<BTreeMap<LogId, Evidence>> {
 
 struct Looking {
     found: Verified,
+    tree: Frontier,
+    /// The root of every size from 0, so that each is computed once, however many have seen it.
+    roots: Vec<Hash>,
 }
 
 impl Looking {
@@ -183,8 +186,7 @@ impl Looking {
         if start > have {
             self.say(Fault::Gap, format!("leaves {have} to {} are missing", start - 1));
             // So that what follows keeps its numbers; no root can be right from here on.
-            self.found.leaves.resize(start, Vec::new());
-            self.found.hashes.resize(start, [0; 32]);
+            (have..start).for_each(|_| self.push(Vec::new(), [0; 32]));
         }
         let overlap = self.found.leaves.len().saturating_sub(start).min(part.leaves.len());
         let differs = (0..overlap).find(|n| self.found.leaves[start + n] != part.leaves[*n]);
@@ -193,8 +195,7 @@ impl Looking {
             self.say(if signed { Fault::Forked } else { Fault::Edited }, what);
         }
         for leaf in part.leaves.iter().skip(overlap) {
-            self.found.hashes.push(leaf_hash(leaf));
-            self.found.leaves.push(leaf.clone());
+            self.push(leaf.clone(), leaf_hash(leaf));
         }
         let is_gap = self.found.findings.iter().any(|finding| finding.fault == Fault::Gap);
         if !is_gap && differs.is_none() && self.root_at(size) != Some(part.checkpoint.root) {
@@ -205,8 +206,14 @@ impl Looking {
     }
 
     fn root_at(&self, size: u64) -> Option<Hash> {
-        let size = usize::try_from(size).ok().filter(|size| *size <= self.found.hashes.len())?;
-        Some(root(&self.found.hashes[..size]))
+        self.roots.get(usize::try_from(size).ok()?).copied()
+    }
+
+    fn push(&mut self, leaf: Vec<u8>, hash: Hash) {
+        self.tree.push(hash);
+        self.roots.push(self.tree.root());
+        self.found.leaves.push(leaf);
+        self.found.hashes.push(hash);
     }
 
     fn seen(&mut self, seen: &Seen) {
@@ -277,6 +284,8 @@ pub fn verify(
             checkpoints: Vec::new(),
             findings: Vec::new(),
         },
+        tree: Frontier::default(),
+        roots: vec![empty_root()],
     };
     looking.key(repository, evidence.key.as_deref(), enrolled);
     for (size, bytes) in &evidence.parts {

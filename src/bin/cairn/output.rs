@@ -3,6 +3,7 @@
 
 use crate::environment::Environment;
 use crate::exit::{Exit, Failure, Result};
+use cairn::id::hex;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufWriter, IsTerminal as _, StdoutLock, Write};
@@ -271,11 +272,7 @@ pub(crate) fn put_path(object: &mut Value, field: &str, path: &[u8]) {
         Ok(text) => object[field] = text.into(),
         Err(_) => {
             object[field] = String::from_utf8_lossy(path).into();
-            let hex = path.iter().fold(String::new(), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            });
-            object[format!("{field}_hex")] = hex.into();
+            object[format!("{field}_hex")] = hex(path).into();
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::state::State;
 use crate::values::time_seconds;
 use cairn::clock::{Clock, Timestamp};
 use cairn::format::declaration::SignedDeclaration;
+use cairn::id::hex;
 use cairn::object::ObjectName;
 use cairn::residency::table;
 use cairn::residency::{
@@ -305,7 +306,7 @@ pub(crate) fn word(sending: Sending) -> &'static str {
 
 /// A verdict for programs.
 pub(crate) fn object(verdict: &Verdict) -> Value {
-    let hash = verdict.table.hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hash = hex(&verdict.table.hash);
     json!({
         "site": verdict.site,
         "bucket": verdict.bucket.to_string(),

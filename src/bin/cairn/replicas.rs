@@ -4,11 +4,11 @@
 
 use crate::exit::{Exit, Failure, Result};
 use crate::state::{State, replace};
-use crate::values::{parse_time, time};
+use crate::values::{parse_time, time, unhex};
 use cairn::clock::Timestamp;
 use cairn::engine::browse::{Snapshot, SnapshotFilter};
 use cairn::format::cell::CellEntries;
-use cairn::id::{RepositoryId, SessionId};
+use cairn::id::{RepositoryId, SessionId, hex};
 use cairn::residency::Pin;
 use cairn::storage::Location;
 use serde_json::{Value, json};
@@ -105,17 +105,6 @@ impl Newest {
             tags: list(&value["tags"])?,
         })
     }
-}
-
-/// Names are bytes, and bytes are no JSON.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |at: usize| (text.as_bytes()[at] as char).to_digit(16);
-    let byte = |at: usize| u8::try_from(digit(at)? << 4 | digit(at + 1)?).ok();
-    text.len().is_multiple_of(2).then(|| (0..text.len()).step_by(2).map(byte).collect())?
 }
 
 /// What this machine knows of a repository that is at more than one place.

@@ -4,13 +4,12 @@
 
 use crate::exit::{Exit, Failure, Result};
 use crate::state::{State, replace};
-use crate::values::{parse_time, time_seconds};
+use crate::values::{parse_time, time_seconds, unhex};
 use cairn::format::declaration::SignedDeclaration;
 use cairn::format::layout::is_site_name;
-use cairn::id::HostKey;
+use cairn::id::{HostKey, hex};
 use cairn::residency::{Addressing, Declaration, Origin, Province};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -98,25 +97,6 @@ pub(crate) fn object(signed: &SignedDeclaration) -> Value {
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    if digits.len() != 2 * N || !digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
-}
-
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
@@ -173,7 +153,7 @@ fn parse(value: &Value) -> Option<SignedDeclaration> {
     Some(SignedDeclaration {
         declaration,
         host: HostKey::from_hex(value["host_key"].as_str()?).ok()?,
-        signature: unhex(value["signature"].as_str()?)?,
+        signature: unhex(value["signature"].as_str()?)?.try_into().ok()?,
     })
 }
 

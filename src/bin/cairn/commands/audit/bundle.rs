@@ -10,6 +10,7 @@ use crate::values;
 use cairn::audit::merkle::sha256;
 use cairn::audit::tile;
 use cairn::audit::verify::{Evidence, Verified};
+use cairn::id::hex;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
@@ -39,13 +40,8 @@ pub(super) fn run(run: &Run, args: &BundleArgs) -> Result<Exit> {
     files.insert("report.html".into(), report::html(run, &gathered, &logs, &period, custody.as_ref()).into_bytes());
     files.insert("verify.py".into(), VERIFIER.into());
     files.insert("README.txt".into(), README.into());
-    let sums: String = files
-        .iter()
-        .map(|(path, bytes)| {
-            let hex: String = sha256(&[bytes]).iter().map(|b| format!("{b:02x}")).collect();
-            format!("{hex}  {}\n", path.display())
-        })
-        .collect();
+    let sums: String =
+        files.iter().map(|(path, bytes)| format!("{}  {}\n", hex(&sha256(&[bytes])), path.display())).collect();
     files.insert("SHA256SUMS".into(), sums.into_bytes());
     write(&args.output, &files)?;
     say(run, &args.output, &gathered, &logs, files.len())

@@ -53,10 +53,7 @@ pub(super) fn gather(run: &Run) -> Result<Gathered> {
             Some(log.id())
         }
         Ok(None) => None,
-        Err(error) if error.is_unverified() => {
-            run.output.warn(&error.to_string());
-            None
-        }
+        // Whatever is wrong here, the repository has a log as well.
         Err(error) => {
             run.output.warn(&error.to_string());
             None

@@ -15,6 +15,7 @@ use cairn::format::sealed::OBJECT_LEN_MAX;
 use cairn::id::RunId;
 use cairn::journal::FileEvent;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -30,9 +31,10 @@ pub(super) fn run(run: &Run, args: &ProveArgs) -> Result<Exit> {
     // The newest first.
     let mut candidates: Vec<(&Verified, usize, Value)> = Vec::new();
     for log in logs.values() {
+        let runs = runs_of(args, log);
         for (number, leaf) in log.leaves.iter().enumerate() {
             let Ok(said) = serde_json::from_slice::<Value>(leaf) else { continue };
-            if said["type"] == kind && said["files_count"].as_u64().unwrap_or(0) > 0 && is_asked(args, log, &said) {
+            if said["type"] == kind && said["files_count"].as_u64().unwrap_or(0) > 0 && is_asked(args, &runs, &said) {
                 candidates.push((log, number, said));
             }
         }
@@ -74,15 +76,22 @@ pub(super) fn run(run: &Run, args: &ProveArgs) -> Result<Exit> {
     ))
 }
 
-/// Whether a leaf is of the snapshot that was asked for. A leaf of a recovery says it with its run's first leaf.
-fn is_asked(args: &ProveArgs, log: &Verified, said: &Value) -> bool {
-    let Some(asked) = &args.snapshot else { return true };
-    let fits = |value: &Value| value["snapshot"].as_str().is_some_and(|id| id.starts_with(asked.as_str()));
-    fits(said)
-        || log.leaves.iter().any(|leaf| {
-            serde_json::from_slice::<Value>(leaf)
-                .is_ok_and(|other| other["type"] == "run.started" && other["run"] == said["run"] && fits(&other))
-        })
+/// Whether something is of the snapshot that was asked for.
+fn names(args: &ProveArgs, said: &Value) -> bool {
+    let asked = args.snapshot.as_deref().unwrap_or_default();
+    said["snapshot"].as_str().is_some_and(|id| id.starts_with(asked))
+}
+
+/// The runs that began with this snapshot: a leaf of a recovery does not name it itself.
+fn runs_of(args: &ProveArgs, log: &Verified) -> HashSet<String> {
+    let all = log.leaves.iter().filter_map(|leaf| serde_json::from_slice::<Value>(leaf).ok());
+    let of_it = all.filter(|said| said["type"] == "run.started" && names(args, said));
+    of_it.filter_map(|said| said["run"].as_str().map(ToOwned::to_owned)).collect()
+}
+
+/// Whether a leaf is of the snapshot that was asked for, if one was.
+fn is_asked(args: &ProveArgs, runs: &HashSet<String>, said: &Value) -> bool {
+    args.snapshot.is_none() || names(args, said) || said["run"].as_str().is_some_and(|run| runs.contains(run))
 }
 
 type Record = (FileEvent, [u8; 16], Vec<u8>);

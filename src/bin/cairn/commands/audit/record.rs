@@ -9,6 +9,7 @@ use cairn::audit::log::Log;
 use cairn::audit::merkle::sha256;
 use cairn::audit::object::host_verifier;
 use cairn::audit::recorder as audit;
+use cairn::id::hex;
 use serde_json::{Value, json};
 
 /// Longest reference, in bytes.
@@ -63,8 +64,7 @@ pub(super) fn record(run: &Run, args: &RecordArgs) -> Result<Exit> {
     let digest = match &args.sealed_file {
         Some(path) => {
             let bytes = std::fs::read(path).map_err(|error| Failure::io(format!("read {}", path.display()), &error))?;
-            let hex: String = sha256(&[&bytes]).iter().map(|b| format!("{b:02x}")).collect();
-            json!({"file_sha256": hex, "file_bytes": bytes.len()})
+            json!({"file_sha256": hex(&sha256(&[&bytes])), "file_bytes": bytes.len()})
         }
         None => json!({}),
     };

@@ -8,6 +8,7 @@ use crate::commands::init;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::shown;
 use crate::run::{Need, Run};
+use crate::secrets;
 use crate::settings::parse_location;
 use crate::state::replace;
 use crate::values;
@@ -18,8 +19,10 @@ use cairn::audit::object::{self, host_verifier};
 use cairn::audit::publish;
 use cairn::audit::verify::{self, Seen, Verified};
 use cairn::clock::Timestamp;
-use cairn::id::LogId;
-use cairn::residency::Policy;
+use cairn::crypto::sign::Identity;
+use cairn::format::layout;
+use cairn::id::{LogId, hex};
+use cairn::residency::{Pin, Policy};
 use cairn::storage::{Location, Publish};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -45,7 +48,7 @@ pub(super) fn run(run: &Run, command: &WitnessCommand) -> Result<Exit> {
 }
 
 /// This host's identity as a witness.
-fn own_key(run: &Run) -> Result<(cairn::crypto::sign::Identity, VerifierKey)> {
+fn own_key(run: &Run) -> Result<(Identity, VerifierKey)> {
     let identity = run.state.identity(&*run.random)?;
     let host = host_verifier(&identity.host_key());
     let key = VerifierKey::new(host.name(), KeyType::Cosignature, *host.public());
@@ -71,7 +74,7 @@ fn witnesses(run: &Run) -> Result<Vec<(String, VerifierKey)>> {
 }
 
 fn add(run: &Run, name: &str, key: &str) -> Result<Exit> {
-    if !cairn::format::layout::is_site_name(name) {
+    if !layout::is_site_name(name) {
         return Err(Failure::usage(format!("{name:?} is no name"), "use a-z, 0-9 and -, beginning with a letter"));
     }
     let key = VerifierKey::parse(key).map_err(|error| {
@@ -97,17 +100,34 @@ fn publisher(run: &Run, policy: &Policy) -> Result<Arc<dyn Publish>> {
         .ok_or_else(|| Failure::new(Exit::Failed, "read-only", "it can only be read here", "open it for writing"))
 }
 
+/// Under which policy something of the log may be sent: the repository's, as far as it can be read. A place that logs were
+/// delivered to has none of its own.
+///
+/// # Errors
+/// Exit 12 where the policy was changed, and no key is at hand to read how.
+fn policy(run: &Run) -> Result<Policy> {
+    let Some((reached, config)) = run.find(Need::Read)? else { return Ok(Policy::new(Pin::Canada)) };
+    if secrets::is_at_hand(&run.settings, &config.repository) {
+        return run.policy(&run.open_found(reached, &config, Need::Read)?);
+    }
+    if reached.store.fetch().list(&layout::policies())?.is_empty() {
+        return Ok(Policy::new(config.pin));
+    }
+    Err(Failure::new(
+        Exit::WrongKey,
+        "no-key",
+        "where data may be was changed since the repository was made, and only a key can read how",
+        "name a key, or deliver the logs to a place on this host",
+    ))
+}
+
 /// Copies the logs to a place where somebody else reads them. Nothing else of the repository goes there.
 pub(super) fn deliver(run: &Run, args: &DeliverArgs) -> Result<Exit> {
     let to = run.at(parse_location(&args.to)?);
     let gathered = super::gather::gather(run)?;
-    let policy = match run.find_existing(Need::Read) {
-        Ok((_, config)) => Policy::new(config.pin),
-        Err(_) => Policy::new(cairn::residency::Pin::Canada),
-    };
     let place = match to.location() {
-        Location::Local(_) => init::place(&to, &policy)?,
-        Location::S3 { .. } => init::place_at(&to, &policy, cairn::storage::connect)?,
+        Location::Local(_) => init::place(&to, &Policy::new(Pin::Canada))?,
+        Location::S3 { .. } => init::place_at(&to, &policy(run)?, cairn::storage::connect)?,
     };
     let Some(publish) = place.publish else {
         return Err(Failure::new(
@@ -124,7 +144,7 @@ pub(super) fn deliver(run: &Run, args: &DeliverArgs) -> Result<Exit> {
         for (name, bytes) in key.chain(parts) {
             let there = place.store.fetch().size(&name);
             if there.is_err() {
-                publish::publish_text(&*publish, &name, bytes)
+                publish::publish_object(&*publish, &name, bytes)
                     .map_err(|error| failed(&to, "deliver the log", &error))?;
                 delivered += 1;
             }
@@ -169,7 +189,7 @@ fn memory(run: &Run, origin: &str) -> Result<std::path::PathBuf> {
 fn cosign_one(run: &Run) -> Result<Exit> {
     let gathered = super::gather::gather_foreign(run)?;
     let (identity, key) = own_key(run)?;
-    let publish = publisher(run, &Policy::new(cairn::residency::Pin::Canada));
+    let publish = policy(run).and_then(|policy| publisher(run, &policy));
     let mut worst = Exit::Done;
     let mut rows = Vec::new();
     let logs: BTreeMap<LogId, Verified> = {
@@ -186,31 +206,23 @@ fn cosign_one(run: &Run) -> Result<Exit> {
         let before = remembered(run, &origin)?.map_or(0, |seen| seen.size);
         let size = log.leaves.len() as u64;
         let last = last_run(log);
+        let mut verdict = "NOT SIGNED";
         if !log.findings.is_empty() {
             worst = Exit::LogUnverified;
             for finding in &log.findings {
                 run.output.damage(&format!("{origin} ({}): {}", finding.fault.word(), finding.what));
             }
         } else if size > before {
-            let now = run.clock.now();
-            let seconds = u64::try_from(now.seconds).unwrap_or(0);
-            let checkpoint = Checkpoint { origin: origin.clone(), size, root: root(&log.hashes) };
-            if let Some(mut note) = Note::new(checkpoint.text()) {
-                note.cosign(&identity, &key, seconds);
-                match &publish {
-                    Ok(publish) => {
-                        let name = object::receipt(id, size, key.id());
-                        publish::publish_text(&**publish, &name, note.to_string().as_bytes())
-                            .map_err(|error| failed(run, "store a receipt", &error))?;
-                    }
-                    Err(failure) => run.output.warn(&format!("the receipt is not stored: {}", failure.message)),
+            match sign(run, (&identity, &key), &publish, (id, log)) {
+                Ok(()) => verdict = "signed",
+                Err(failure) => {
+                    run.output.warn(&failure.message);
+                    (verdict, worst) = ("NOT SIGNED", failure.exit);
                 }
             }
-            let hex: String = checkpoint.root.iter().map(|b| format!("{b:02x}")).collect();
-            let record = json!({"origin": origin, "size": size, "root": hex, "time": values::time_seconds(now)});
-            replace(&memory(run, &origin)?, &format!("{record:#}\n"))?;
+        } else {
+            verdict = "signed before";
         }
-        let verdict = if log.findings.is_empty() { "signed" } else { "NOT SIGNED" };
         let line = format!("{origin}: {verdict}, {size} leaves, {} new; last run: {last}", size.saturating_sub(before));
         run.output.text(&shown(line.as_bytes()))?;
         rows.push(json!({"origin": origin, "leaves": size, "new": size.saturating_sub(before), "last": last,
@@ -225,6 +237,32 @@ fn cosign_one(run: &Run) -> Result<Exit> {
     }
     run.output.object(&json!({"message_type": "summary", "logs": rows}))?;
     Ok(worst)
+}
+
+/// Stores a receipt for a log, and then remembers that. What is not stored is not remembered either: it is signed next time.
+fn sign(
+    run: &Run,
+    (identity, key): (&Identity, &VerifierKey),
+    publish: &Result<Arc<dyn Publish>>,
+    (id, log): (&LogId, &Verified),
+) -> Result<()> {
+    let publish = publish.as_ref().map_err(Clone::clone)?;
+    let origin = log.endorsement.as_ref().map(|endorsement| endorsement.log.name().to_owned()).unwrap_or_default();
+    let now = run.clock.now();
+    let checkpoint = Checkpoint { origin, size: log.leaves.len() as u64, root: root(&log.hashes) };
+    let unfit = || Failure::new(Exit::LogUnverified, "log-unverified", "its origin fits no note", "");
+    let mut note = Note::new(checkpoint.text()).ok_or_else(unfit)?;
+    note.cosign(identity, key, u64::try_from(now.seconds).unwrap_or(0));
+    let name = object::receipt(id, checkpoint.size, key.id());
+    publish::publish_object(&**publish, &name, note.to_string().as_bytes())
+        .map_err(|error| failed(run, "store a receipt", &error))?;
+    let record = json!({
+        "origin": checkpoint.origin,
+        "size": checkpoint.size,
+        "root": hex(&checkpoint.root),
+        "time": values::time_seconds(now),
+    });
+    replace(&memory(run, &checkpoint.origin)?, &format!("{record:#}\n"))
 }
 
 fn parsed(text: &str) -> Option<Seen> {
