@@ -1,6 +1,6 @@
 //! The command line of replicas and copies.
 
-use crate::args::FilterArgs;
+use super::select::FilterArgs;
 use crate::values::{Compression, parse_compression, parse_pin};
 use cairn::residency::Pin;
 use clap::Args;
