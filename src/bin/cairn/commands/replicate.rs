@@ -6,7 +6,7 @@ use crate::commands::init::{self, Place};
 use crate::commands::residency;
 use crate::exit::{Exit, Failure, Result};
 use crate::progress::Progress;
-use crate::record::{self, Beginning};
+use crate::record::{self, Beginning, Record};
 use crate::remote::{checks_line, place_line};
 use crate::replicas::{Known, Replica};
 use crate::run::{Need, Opened, Reached, Run};
@@ -134,11 +134,25 @@ pub(crate) fn run(run: &Run, args: &ReplicateArgs) -> Result<Exit> {
         judged: place.judged.as_ref(),
         remote: place.remote.clone(),
     };
-    let beginning = Beginning { need: audit::Need::Add, operation: "replicate", purpose: "", fields: json!({}) };
-    let record = run.begin_at(&in_log, beginning)?;
+    let record = begin(run, &to, in_log, &place)?;
     let mut fields = json!({});
     let ended = send(run, &to, args, (&source, &place), (profile, remembered), &mut fields);
     record.end(ended, fields)
+}
+
+/// Begins the record: on this host, and where it cannot be kept here, in the replica, which is the same repository.
+fn begin(run: &Run, to: &Run, mut in_log: record::Place<'_>, place: &Place) -> Result<Record> {
+    let beginning = || Beginning { need: audit::Need::Add, operation: "replicate", purpose: "", fields: json!({}) };
+    let failure = match run.begin_at(&in_log, beginning()) {
+        Err(failure) if failure.exit == Exit::NoLog => failure,
+        begun => return begun,
+    };
+    let is_same = to.find(Need::Read)?.is_some_and(|(_, config)| config.repository == in_log.id);
+    in_log.store = place.publish.clone().filter(|_| is_same).map(|publish| (place.store.fetch().clone(), publish));
+    if in_log.store.is_none() {
+        return Err(failure);
+    }
+    run.begin_at(&in_log, beginning())
 }
 
 fn send(
