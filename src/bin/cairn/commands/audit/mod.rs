@@ -8,6 +8,7 @@ mod report;
 mod show;
 mod verify;
 mod witness;
+mod words;
 
 use crate::args::AuditCommand;
 use crate::exit::{Exit, Result};

@@ -4,9 +4,9 @@
 use super::gather::Gathered;
 use super::show::{RECOVERED, Row, TRANSMITTED};
 use super::verify::Custody;
-use super::witness;
+use super::witness::{self, Overdue};
+use super::words::{ENGLISH, FRENCH, Words};
 use crate::run::Run;
-use crate::values;
 use cairn::audit::leaf::{base64, time_text};
 use cairn::audit::verify::{Verified, parse_time};
 use cairn::clock::Timestamp;
@@ -31,104 +31,19 @@ impl Period {
     }
 }
 
-/// The texts of one language.
-struct Words {
-    code: &'static str,
-    title: &'static str,
-    intro: &'static str,
-    logs: &'static str,
-    sent: &'static str,
-    back: &'static str,
-    places: &'static str,
-    custody: &'static str,
-    gaps: &'static str,
-    glossary: &'static str,
-    none: &'static str,
-    not_stated: &'static str,
-    no_key: &'static str,
-    headings: [&'static str; 6],
-    ok: &'static str,
-    faults: &'static str,
-    terms: &'static [(&'static str, &'static str)],
-}
-
-const ENGLISH: Words = Words {
-    code: "en",
-    title: "What was sent and what was recovered",
-    intro: "Made from the signed log of the backup client. Everything below is as reported by the host that signed it; \
-            statements about places are as stated by the operators of the storage. This report supports, and does not replace, \
-            the judgement of whoever is accountable. Check the log with verify.py and the key that was enrolled.",
-    logs: "Logs",
-    sent: "Sent",
-    back: "Recovered",
-    places: "Where it went, as stated by the storage operators",
-    custody: "Who can read it",
-    gaps: "Gaps, refusals, and what is not acknowledged",
-    glossary: "Glossary",
-    none: "Nothing in this period.",
-    not_stated: "not stated",
-    no_key: "Not known: the report was made without a key of the repository.",
-    headings: ["Time (UTC)", "Event", "Result", "Files", "Bytes", "Details"],
-    ok: "verifies",
-    faults: "DOES NOT VERIFY",
-    terms: &[
-        ("leaf", "one event in the log; its exact bytes are signed"),
-        ("checkpoint", "a signed statement of how long the log is and what is in it"),
-        (
-            "receipt",
-            "somebody else's signature: received, and consistent with what was seen before; not: confirmed as true",
-        ),
-        ("token", "stands for a name; only who holds the repository's key can tell which"),
-        (
-            "partial",
-            "the run did a part of what it was asked to, or ended without a word and was closed by the next one",
-        ),
-    ],
-};
-
-const FRENCH: Words = Words {
-    code: "fr",
-    title: "Ce qui a été transmis et ce qui a été récupéré",
-    intro: "Établi à partir du journal signé du client de sauvegarde. Tout ce qui suit est tel que rapporté par l'hôte qui l'a \
-            signé; les indications de lieu sont telles que déclarées par les exploitants du stockage. Ce rapport appuie, sans le \
-            remplacer, le jugement de la personne responsable. Vérifiez le journal avec verify.py et la clé inscrite.",
-    logs: "Journaux",
-    sent: "Transmis",
-    back: "Récupéré",
-    places: "Où cela est allé, tel que déclaré par les exploitants du stockage",
-    custody: "Qui peut le lire",
-    gaps: "Lacunes, refus et ce dont il n'a pas été accusé réception",
-    glossary: "Glossaire",
-    none: "Rien pendant cette période.",
-    not_stated: "non indiqué",
-    no_key: "Inconnu : le rapport a été établi sans clé du dépôt.",
-    headings: ["Heure (UTC)", "Événement", "Résultat", "Fichiers", "Octets", "Détails"],
-    ok: "se vérifie",
-    faults: "NE SE VÉRIFIE PAS",
-    terms: &[
-        ("leaf (feuille)", "un événement du journal; ses octets exacts sont signés"),
-        ("checkpoint (point de contrôle)", "une déclaration signée de la longueur et du contenu du journal"),
-        (
-            "receipt (reçu)",
-            "la signature d'un tiers : reçu, et cohérent avec ce qui avait été vu; non pas : confirmé comme vrai",
-        ),
-        ("token (jeton)", "tient lieu d'un nom; seul qui détient la clé du dépôt peut dire lequel"),
-        (
-            "partial (partiel)",
-            "l'exécution a fait une partie du travail, ou s'est arrêtée sans rien dire et a été close par la suivante",
-        ),
-    ],
-};
-
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#111;\
 background:#fff}table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem}th,td{border:1px solid #888;padding:.3rem .5rem;\
-text-align:left;vertical-align:top;overflow-wrap:anywhere}th{background:#eee}caption{text-align:left;font-weight:bold}\
+text-align:left;vertical-align:top;white-space:nowrap}td:last-child,td.w{white-space:normal;overflow-wrap:anywhere;width:99%}\
+th{background:#eee}caption{text-align:left;font-weight:bold}\
 nav a{margin-right:1rem}section{margin-bottom:3rem}.n{text-align:right}";
 
 fn escaped(text: &str) -> String {
     let shown = crate::output::shown(text.as_bytes());
     shown.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
+
+/// The beginnings of runs.
+type Begun<'a> = BTreeMap<&'a str, &'a Row>;
 
 /// The page.
 pub(super) fn html(
@@ -150,6 +65,8 @@ pub(super) fn html(
         }
     }
     rows.sort_by(|a, b| (a.text("t"), a.log, a.number).cmp(&(b.text("t"), b.log, b.number)));
+    let begun: Begun<'_> =
+        rows.iter().filter(|row| row.text("type") == "run.started").map(|row| (row.text("run"), row)).collect();
     let overdue = witness::overdue(run, &gathered.logs, run.clock.now());
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
@@ -161,22 +78,22 @@ pub(super) fn html(
         let made = time_text(run.clock.now());
         let _ = write!(
             page,
-            "<section lang=\"{0}\" id=\"{0}\"><h1>{1}</h1><p>{2}</p><p>repository {3}; {made}</p>",
-            words.code, words.title, words.intro, gathered.repository
+            "<section lang=\"{0}\" id=\"{0}\"><h1>{1}</h1><p>{2}</p><p>{3} {4}; {made}</p>",
+            words.code, words.title, words.intro, words.repository, gathered.repository
         );
         logs_table(&mut page, words, gathered, logs);
         let about = |types: &[&str]| rows.iter().filter(|row| types.contains(&row.text("type"))).collect::<Vec<_>>();
-        events(&mut page, words, words.sent, &about(&TRANSMITTED));
-        events(&mut page, words, words.back, &about(&RECOVERED));
-        events(&mut page, words, words.places, &about(&["residency.checked"]));
-        holders(&mut page, words, custody, &about(&["key.added", "key.removal"]));
+        events(&mut page, words, &begun, words.sent, &about(&TRANSMITTED));
+        events(&mut page, words, &begun, words.back, &about(&RECOVERED));
+        events(&mut page, words, &begun, words.places, &about(&["residency.checked"]));
+        holders(&mut page, words, &begun, custody, &about(&["key.added", "key.removal"]));
         let is_gap = |row: &&Row| {
             let kind = row.text("type");
             row.text("res") != "ok" || kind == "log.opened" || kind.starts_with("residency.refused")
         };
-        events(&mut page, words, words.gaps, &rows.iter().filter(is_gap).collect::<Vec<_>>());
-        for text in &overdue {
-            let _ = write!(page, "<p>{}</p>", escaped(text));
+        events(&mut page, words, &begun, words.gaps, &rows.iter().filter(is_gap).collect::<Vec<_>>());
+        for witness in &overdue {
+            let _ = write!(page, "<p>{}</p>", escaped(&overdue_text(words, witness)));
         }
         let _ = write!(page, "<h2>{}</h2><dl>", words.glossary);
         for (term, text) in words.terms {
@@ -196,9 +113,11 @@ fn logs_table(page: &mut String, words: &Words, gathered: &Gathered, logs: &BTre
         let state = if log.findings.is_empty() { words.ok } else { words.faults };
         let _ = write!(
             page,
-            "<tr><th scope=\"row\">{id}</th><td>{}</td><td>{} leaves</td><td>{receipts} receipts</td><td>{state}",
+            "<tr><th scope=\"row\">{id}</th><td>{}</td><td>{} {}</td><td>{receipts} {}</td><td>{state}",
             escaped(host),
-            log.leaves.len()
+            log.leaves.len(),
+            words.leaves,
+            words.receipts,
         );
         for finding in &log.findings {
             let _ = write!(page, "<br>{}: {}", finding.fault.word(), escaped(&finding.what));
@@ -208,7 +127,7 @@ fn logs_table(page: &mut String, words: &Words, gathered: &Gathered, logs: &BTre
     page.push_str("</table>");
 }
 
-fn events(page: &mut String, words: &Words, title: &str, rows: &[&Row]) {
+fn events(page: &mut String, words: &Words, begun: &Begun<'_>, title: &str, rows: &[&Row]) {
     let _ = write!(page, "<h2>{title}</h2>");
     if rows.is_empty() {
         let _ = write!(page, "<p>{}</p>", words.none);
@@ -224,29 +143,32 @@ fn events(page: &mut String, words: &Words, title: &str, rows: &[&Row]) {
             let value = names.iter().find_map(|name| row.said[*name].as_u64());
             value.map_or_else(String::new, |number| number.to_string())
         };
-        let bytes = row.said["bytes"].as_u64().map(values::size).unwrap_or_default();
+        let bytes = row.said["bytes"].as_u64().map(|count| words.bytes(count)).unwrap_or_default();
         let _ = write!(
             page,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{bytes}</td><td>{}</td></tr>",
-            escaped(row.text("t")),
+            "<tr><td>{}</td><td title=\"{}\">{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{bytes}</td><td>{}</td></tr>",
+            escaped(&readable(row.text("t"))),
             escaped(row.text("type")),
-            escaped(row.text("res")),
+            escaped(&words.of(row.text("type"))),
+            escaped(&words.of(row.text("res"))),
             number(["files_count", "files"]),
-            escaped(&details(row)),
+            escaped(&details(words, row, begun.get(row.text("run")).copied())),
         );
     }
     page.push_str("</table>");
 }
 
-/// What is worth reading of a leaf, and where it is.
-fn details(row: &Row) -> String {
+/// What is worth reading of a leaf and of the run that it is part of, and where it is.
+fn details(words: &Words, row: &Row, begun: Option<&Row>) -> String {
+    let own =
+        ["op", "purpose", "snapshot", "site", "endpoint", "place", "kind", "slot", "reason", "err", "closed_by", "ref"];
+    let of_run = begun.filter(|_| row.text("op").is_empty() && row.text("type") != "log.opened");
+    let of_run = of_run.into_iter().flat_map(|begun| ["op", "purpose"].map(|field| (field, &begun.said[field])));
     let mut parts = Vec::new();
-    for field in
-        ["op", "purpose", "snapshot", "site", "endpoint", "place", "kind", "slot", "reason", "err", "closed_by", "ref"]
-    {
-        match &row.said[field] {
-            Value::String(text) => parts.push(format!("{field} {text}")),
-            Value::Number(number) => parts.push(format!("{field} {number}")),
+    for (field, value) in of_run.chain(own.map(|field| (field, &row.said[field]))) {
+        match value {
+            Value::String(text) => parts.push(format!("{} {}", words.of(field), words.of(text))),
+            Value::Number(number) => parts.push(format!("{} {number}", words.of(field))),
             _ => {}
         }
     }
@@ -254,12 +176,31 @@ fn details(row: &Row) -> String {
         let all = checks.iter().map(|(name, value)| format!("{name} {}", value.as_str().unwrap_or("?")));
         parts.push(all.collect::<Vec<_>>().join(", "));
     }
-    parts.push(format!("leaf {} of {}", row.number, row.log.short()));
+    let [leaf, of] = words.leaf_of;
+    parts.push(format!("{leaf} {} {of} {}", row.number, row.log.short()));
     parts.join("; ")
 }
 
+/// A time as people read it: to the second.
+fn readable(time: &str) -> String {
+    match time.split_once('T') {
+        Some((day, clock)) if clock.len() >= 8 && clock.is_char_boundary(8) => format!("{day} {}", &clock[..8]),
+        _ => time.to_owned(),
+    }
+}
+
+fn overdue_text(words: &Words, witness: &Overdue) -> String {
+    match witness.days {
+        Some(days) => {
+            let [who, since, unit] = words.not_signed_for;
+            format!("{who} {} {since} {days} {unit}", witness.name)
+        }
+        None => format!("{} {} {}", words.never_signed[0], witness.name, words.never_signed[1]),
+    }
+}
+
 /// Custody follows from the slots there are and the recoveries on record; it is never claimed.
-fn holders(page: &mut String, words: &Words, custody: Option<&Custody>, changes: &[&Row]) {
+fn holders(page: &mut String, words: &Words, begun: &Begun<'_>, custody: Option<&Custody>, changes: &[&Row]) {
     let _ = write!(page, "<h2>{}</h2>", words.custody);
     match custody {
         None => {
@@ -269,12 +210,18 @@ fn holders(page: &mut String, words: &Words, custody: Option<&Custody>, changes:
             page.push_str("<ul>");
             for slot in &custody.slots {
                 let holder = if slot.holder.trim().is_empty() { words.not_stated } else { &slot.holder };
-                let _ = write!(page, "<li>{} {}: {}</li>", escaped(&slot.kind), escaped(&slot.id), escaped(holder));
+                let _ = write!(
+                    page,
+                    "<li>{} {}: {}</li>",
+                    escaped(&words.of(&slot.kind)),
+                    escaped(&slot.id),
+                    escaped(holder)
+                );
             }
             page.push_str("</ul>");
         }
     }
     if !changes.is_empty() {
-        events(page, words, "", changes);
+        events(page, words, begun, words.changes, changes);
     }
 }

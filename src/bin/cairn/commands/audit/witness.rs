@@ -309,19 +309,25 @@ fn last_run(log: &Verified) -> String {
     last.unwrap_or_else(|| "none".into())
 }
 
+/// A witness that should have signed.
+pub(super) struct Overdue {
+    /// Its name here.
+    pub(super) name: String,
+    /// For how many days it has not; `None` if it never has.
+    pub(super) days: Option<i64>,
+}
+
 /// Which of the witnesses that are enrolled have not signed for longer than this is worth a word.
-pub(crate) fn overdue(run: &Run, logs: &BTreeMap<LogId, verify::Evidence>, now: Timestamp) -> Vec<String> {
+pub(super) fn overdue(run: &Run, logs: &BTreeMap<LogId, verify::Evidence>, now: Timestamp) -> Vec<Overdue> {
     const DAYS: i64 = 3;
     let Ok(witnesses) = witnesses(run) else { return Vec::new() };
     let mut overdue = Vec::new();
     for (name, key) in witnesses {
         let receipts = logs.values().flat_map(|evidence| evidence.receipts.values());
         let last = receipts.filter_map(|bytes| Note::parse(bytes).ok()?.verify(&key).ok().flatten()).max();
-        let age = last.map(|last| (now.seconds - i64::try_from(last).unwrap_or(i64::MAX)) / 86_400);
-        match age {
-            Some(age) if age < DAYS => {}
-            Some(age) => overdue.push(format!("witness {name} has not signed for {age} days")),
-            None => overdue.push(format!("witness {name} has never signed")),
+        let days = last.map(|last| (now.seconds - i64::try_from(last).unwrap_or(i64::MAX)) / 86_400);
+        if days.is_none_or(|days| days >= DAYS) {
+            overdue.push(Overdue { name, days });
         }
     }
     overdue
