@@ -23,6 +23,7 @@ use kinds::{Kind, Sort, kinds};
 use proxy::{Proxy, RuleId, When};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use support::compare::{describe, differences_of};
 use support::tree::Numbers;
 use world::{Failed, Machine, Meeting, World, expect_whole};
@@ -47,6 +48,17 @@ struct Tally {
 impl Tally {
     fn failed(&mut self, failed: &Failed) {
         *self.failed.entry(failed.kind.clone()).or_default() += 1;
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.plans += other.plans;
+        self.succeeded += other.succeeded;
+        self.missed += other.missed;
+        self.adopted += other.adopted;
+        for (kind, count) in other.failed {
+            *self.failed.entry(kind).or_default() += count;
+        }
+        self
     }
 
     fn print(&self, command: &str, requests: [usize; 2], kinds: usize) {
@@ -102,10 +114,18 @@ fn proxy_with(world: &World, meeting: &Meeting<'_>) -> (Proxy, RuleId) {
     (proxy, rule)
 }
 
-/// Goes through all that is to be tried. `run` gets each with its number and the workers to use.
-fn each(name: &str, kinds: &[Kind], requests: [usize; 2], mut run: impl FnMut(usize, Meeting<'_>, usize, &str)) {
+/// Most plans that are tried side by side: each waits for the network, or for nobody who answers, for most of its time.
+const SIDE_BY_SIDE: usize = 8;
+
+/// Goes through all that is to be tried, several at a time. `run` gets each with its number and the workers to use.
+fn each(
+    name: &str,
+    kinds: &[Kind],
+    requests: [usize; 2],
+    run: impl Fn(&mut Tally, usize, Meeting<'_>, usize, &str) + Sync,
+) -> Tally {
     let mut numbers = Numbers(support::seed(name));
-    let mut number = 0;
+    let mut plans = Vec::new();
     let only = std::env::var("CAIRN_TEST_FAULT").ok();
     let kinds: Vec<_> = kinds.iter().filter(|kind| only.as_deref().is_none_or(|only| only == kind.name)).collect();
     assert!(!kinds.is_empty(), "there is no fault of that name");
@@ -120,11 +140,27 @@ fn each(name: &str, kinds: &[Kind], requests: [usize; 2], mut run: impl FnMut(us
                 let meeting = Meeting { kind, at, stays };
                 let often = if stays { "from there on" } else { "once" };
                 let what = format!("{} at request {at} of {count}, {often}, {workers} workers", kind.name);
-                run(number, meeting, workers, &what);
-                number += 1;
+                plans.push((meeting, workers, what));
             }
         }
     }
+    let side_by_side = if support::is_full() { SIDE_BY_SIDE } else { 2 };
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let try_some = || {
+            let mut tally = Tally::default();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some((meeting, workers, what)) = plans.get(number) else { return tally };
+                run(&mut tally, number, *meeting, *workers, what);
+            }
+        };
+        let running: Vec<_> = (0..side_by_side).map(|_| scope.spawn(try_some)).collect();
+        running.into_iter().fold(Tally::default(), |all, some| match some.join() {
+            Ok(tally) => all.and(tally),
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
 }
 
 #[test]
@@ -141,8 +177,7 @@ fn a_backup_meets_every_fault_at_every_request() {
     });
     let elsewhere = world.sink.address().to_string();
     let kinds = kinds(support::seed("faults: which bit") % 4000, &elsewhere);
-    let mut tally = Tally::default();
-    each("faults: backup", &kinds, requests, |number, meeting, workers, what| {
+    let tally = each("faults: backup", &kinds, requests, |tally, number, meeting, workers, what| {
         let (prefix, cache) = (format!("plan-{number}"), caches.path().join(number.to_string()));
         world.place(&prefix);
         let machine = Machine { prefix: &prefix, cache: &cache, workers };
@@ -232,8 +267,7 @@ fn a_restore_meets_every_fault_at_every_request() {
     });
     let elsewhere = world.sink.address().to_string();
     let kinds = kinds(support::seed("faults: which bit") % 4000, &elsewhere);
-    let mut tally = Tally::default();
-    each("faults: restore", &kinds, requests, |number, meeting, workers, what| {
+    let tally = each("faults: restore", &kinds, requests, |tally, number, meeting, workers, what| {
         let (target, cache) = (places.path().join(number.to_string()), places.path().join(format!("cache-{number}")));
         let machine = Machine { prefix: "base", cache: &cache, workers };
         let (proxy, rule) = proxy_with(&world, &meeting);
