@@ -1,12 +1,12 @@
-//! Operations: backup, restore, check, browse, replicate, copy. They join the host's files and the repository, and own order and
-//! concurrency.
+//! Operations: backup, restore, check, browse, mount, replicate, copy. They join the host's files and the repository, and own
+//! order and concurrency.
 //!
 //! # What may run at the same time
 //!
-//! | | backup | restore, ls, check | key add / remove |
+//! | | backup | restore, mount, ls, check | key add / remove |
 //! |---|---|---|---|
 //! | **backup** | yes: sessions are independent; a chunk may be stored twice | yes: readers see committed cells only | yes |
-//! | **restore, ls, check** | yes | yes | yes: keys are read once, at the start |
+//! | **restore, mount, ls, check** | yes | yes | yes: keys are read once, at the start |
 //! | **key add / remove** | yes | yes | yes: slots are independent objects |
 //!
 //! Replicate reads one store as a restore does and adds to another as a backup does; beside a backup into its source it takes
@@ -20,6 +20,7 @@ pub mod browse;
 pub mod check;
 pub mod context;
 pub mod copy;
+pub mod mount;
 mod pool;
 pub mod replicate;
 pub mod restore;
