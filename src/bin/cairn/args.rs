@@ -6,6 +6,8 @@ mod audit;
 mod backup;
 mod key;
 mod look;
+#[cfg(feature = "mount")]
+mod mount;
 mod replica;
 mod residency;
 mod restore;
@@ -18,6 +20,8 @@ pub(crate) use audit::{
 pub(crate) use backup::BackupArgs;
 pub(crate) use key::{KeyAddArgs, KeyCommand, KeyPasswdArgs, NoteArgs, Role};
 pub(crate) use look::{LsArgs, SnapshotsArgs};
+#[cfg(feature = "mount")]
+pub(crate) use mount::MountArgs;
 pub(crate) use replica::{CopyArgs, ReplicateArgs, SiteArgs};
 pub(crate) use residency::{
     DeclareArgs, ExceptArgs, LanguageArg, NetworkArgs, PinArgs, PolicyArgs, RecoverStoreArgs, ResidencyCommand,
@@ -99,6 +103,8 @@ pub(crate) enum Command {
     Restore(Box<RestoreArgs>),
     Snapshots(SnapshotsArgs),
     Ls(LsArgs),
+    #[cfg(feature = "mount")]
+    Mount(Box<MountArgs>),
     Check(CheckArgs),
     Replicate(ReplicateArgs),
     Copy(Box<CopyArgs>),
@@ -128,6 +134,8 @@ impl Command {
             Self::Restore(_) => "restore",
             Self::Snapshots(_) => "snapshots",
             Self::Ls(_) => "ls",
+            #[cfg(feature = "mount")]
+            Self::Mount(_) => "mount",
             Self::Check(_) => "check",
             Self::Replicate(_) => "replicate",
             Self::Copy(_) => "copy",
@@ -155,6 +163,8 @@ impl Command {
             Self::Restore(args) => args.at.at,
             Self::Snapshots(args) => args.at.at,
             Self::Ls(args) => args.at.at,
+            #[cfg(feature = "mount")]
+            Self::Mount(args) => args.at.at,
             Self::Check(args) => args.at.at,
             Self::Recover(args) => args.at.at,
             _ => None,

@@ -22,6 +22,20 @@ pub(crate) fn watch(stop: &Arc<AtomicBool>) {
     }
 }
 
+/// Has signals write a byte to a stream from now on, however many there are: for a run that nothing but its end can cut short.
+/// Signals that the caller has us ignore stay ignored.
+///
+/// # Errors
+/// That there is no memory or no descriptor for it.
+#[cfg(feature = "mount")]
+pub(crate) fn wake(stream: &std::os::unix::net::UnixStream) -> std::io::Result<()> {
+    let ignored = ignored_signals();
+    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0) {
+        signal_hook::low_level::pipe::register(signal, stream.try_clone()?)?;
+    }
+    Ok(())
+}
+
 /// The set of signals that are ignored, bit n - 1 for signal n.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

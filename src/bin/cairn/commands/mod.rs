@@ -8,6 +8,8 @@ mod generate;
 mod init;
 mod key;
 mod ls;
+#[cfg(feature = "mount")]
+mod mount;
 mod recover;
 mod replicate;
 mod residency;
@@ -74,6 +76,8 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
         Command::Restore(args) => restore::run(&run, &args),
         Command::Snapshots(args) => snapshots::run(&run, &args),
         Command::Ls(args) => ls::run(&run, &args),
+        #[cfg(feature = "mount")]
+        Command::Mount(args) => mount::run(&run, &args),
         Command::Check(args) => check::run(&run, &args),
         Command::Replicate(args) => replicate::run(&run, &args),
         Command::Copy(args) => copy::run(&run, &args),
