@@ -30,9 +30,9 @@ pub enum FileEvent {
     Transmitted,
     /// It changed while it was read.
     TransmittedChanging,
-    /// It was written to the target of a restore.
+    /// It was written to the target of a restore, or opened in a mount.
     Recovered,
-    /// It could not be restored.
+    /// It could not be restored, or some of it could not be read in a mount.
     NotRecovered,
 }
 

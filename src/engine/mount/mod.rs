@@ -16,8 +16,10 @@
 //! # Memory
 //!
 //! Of [`MountOptions::memory_bytes`] 7/16 are for blobs, 4/16 for directories, 1/16 for lists of chunks, 2/16 for inodes and
-//! 2/16 for the buffers of reading threads, of which there are as many as fit. Two of the repository's longest chunks fit in any case. An inode is small and stays until the kernel
-//! forgets it; where there are too many, [`Names::crowd`] says which names the kernel should let go of.
+//! 2/16 for the buffers of reading threads, of which there are as many as fit. Two of the repository's longest chunks fit in
+//! any case. An inode is small and stays until the kernel forgets it; where there are too many, [`Names::crowd`] says which
+//! names the kernel should let go of. Beside that are the index, the 12 MiB that `PackReader` keeps, and the numbers of what
+//! was recorded and reported, at most 20 MiB.
 
 mod blobs;
 mod cache;
