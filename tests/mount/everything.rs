@@ -54,7 +54,7 @@ pub(crate) fn make_everything(root: &Path, numbers: &mut Numbers) {
     let at = |name: &str| root.join(name);
     fs::write(root.join(std::ffi::OsStr::from_bytes(b"not \xff\xfe utf-8\n")), b"name").unwrap();
     fs::write(at("attributes"), b"x").unwrap();
-    let long = vec![0xa5; 3000];
+    let long = [0xa5; 3000];
     for (name, value) in [
         ("user.comment", &b"a comment"[..]),
         ("user.empty", b""),
