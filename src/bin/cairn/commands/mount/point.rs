@@ -14,6 +14,12 @@ fn refused(path: &Path, kind: &'static str, why: impl std::fmt::Display, hint: i
     Failure::new(Exit::Failed, kind, format!("cannot mount on {}: {why}", path.display()), hint)
 }
 
+fn dead(path: &Path) -> Failure {
+    let shown = path.display();
+    let hint = format!("unmount it first: `umount {shown}`, or `fusermount3 -u {shown}`");
+    refused(path, "dead-mount", "something is mounted there whose process has ended", hint)
+}
+
 /// The mount point's full path.
 ///
 /// # Errors
@@ -21,16 +27,11 @@ fn refused(path: &Path, kind: &'static str, why: impl std::fmt::Display, hint: i
 pub(super) fn check(run: &Run, given: &Path) -> Result<PathBuf> {
     let shown = given.display();
     let found = given.metadata().and_then(|metadata| Ok((metadata, given.canonicalize()?)));
-    let (metadata, path) = found.map_err(|error| match (error.kind(), error.raw_os_error()) {
-        (ErrorKind::NotFound, _) => {
+    let (metadata, path) = found.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
             refused(given, "no-mount-point", "there is no such directory", format!("create it: `mkdir {shown}`"))
         }
-        (ErrorKind::NotConnected, _) => refused(
-            given,
-            "dead-mount",
-            "something is mounted there whose process has ended",
-            format!("unmount it first: `umount {shown}`, or `fusermount3 -u {shown}`"),
-        ),
+        ErrorKind::NotConnected => dead(given),
         _ => refused(given, "no-mount-point", &error, "choose a directory that you may enter"),
     })?;
     if !metadata.is_dir() {
@@ -52,8 +53,11 @@ pub(super) fn check(run: &Run, given: &Path) -> Result<PathBuf> {
             ));
         }
     }
-    if path.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-        run.output.note(&format!("{shown} is not empty; what is in it is hidden until it is unmounted"));
+    // Of a mount whose process has ended, the kernel may still know what the directory is like, but not what is in it.
+    match path.read_dir().map(|mut entries| entries.next().is_some()) {
+        Err(error) if error.kind() == ErrorKind::NotConnected => return Err(dead(given)),
+        Ok(true) => run.output.note(&format!("{shown} is not empty; what is in it is hidden until it is unmounted")),
+        Ok(false) | Err(_) => {}
     }
     Ok(path)
 }
