@@ -10,6 +10,7 @@ mod replica;
 mod residency;
 mod restore;
 mod select;
+mod subset;
 
 pub(crate) use audit::{
     AuditCommand, AuditShowArgs, BundleArgs, CosignArgs, DeliverArgs, ExportArgs, ExportFormat, ProveArgs, RecordArgs,
@@ -25,6 +26,7 @@ pub(crate) use residency::{
 };
 pub(crate) use restore::{Overwrite, RestoreArgs};
 pub(crate) use select::{AtArgs, FilterArgs};
+pub(crate) use subset::{Part, SubsetArgs};
 
 use crate::values::{parse_pin, parse_size};
 use cairn::clock::Timestamp;
@@ -195,6 +197,8 @@ pub(crate) struct CheckArgs {
     /// Read and verify all data, not only what describes it
     #[arg(long)]
     pub(crate) read_data: bool,
+    #[command(flatten)]
+    pub(crate) subset: SubsetArgs,
     #[command(flatten)]
     pub(crate) at: AtArgs,
     /// Why this is done, for the record
