@@ -21,6 +21,7 @@ pub mod browse;
 pub mod check;
 pub mod context;
 pub mod copy;
+pub mod diff;
 mod pool;
 pub mod replicate;
 pub mod restore;

@@ -4,6 +4,7 @@
 
 mod audit;
 mod backup;
+mod diff;
 mod key;
 mod look;
 mod replica;
@@ -17,6 +18,7 @@ pub(crate) use audit::{
     RecordKind, VerifyArgs, WitnessCommand,
 };
 pub(crate) use backup::BackupArgs;
+pub(crate) use diff::DiffArgs;
 pub(crate) use key::{KeyAddArgs, KeyCommand, KeyPasswdArgs, NoteArgs, Role};
 pub(crate) use look::{LsArgs, SnapshotsArgs};
 pub(crate) use replica::{CopyArgs, ReplicateArgs, SiteArgs};
@@ -101,6 +103,7 @@ pub(crate) enum Command {
     Restore(Box<RestoreArgs>),
     Snapshots(SnapshotsArgs),
     Ls(LsArgs),
+    Diff(Box<DiffArgs>),
     Check(CheckArgs),
     Replicate(ReplicateArgs),
     Copy(Box<CopyArgs>),
@@ -130,6 +133,7 @@ impl Command {
             Self::Restore(_) => "restore",
             Self::Snapshots(_) => "snapshots",
             Self::Ls(_) => "ls",
+            Self::Diff(_) => "diff",
             Self::Check(_) => "check",
             Self::Replicate(_) => "replicate",
             Self::Copy(_) => "copy",
@@ -157,6 +161,7 @@ impl Command {
             Self::Restore(args) => args.at.at,
             Self::Snapshots(args) => args.at.at,
             Self::Ls(args) => args.at.at,
+            Self::Diff(args) => args.at.at,
             Self::Check(args) => args.at.at,
             Self::Recover(args) => args.at.at,
             _ => None,

@@ -91,7 +91,8 @@ impl DirReader {
             return Err(malformed(&self.tree, "number of pages"));
         };
         let nodes = read_page(reader, buffers, &page)?;
-        if page.first_name <= self.last_name {
+        // A page that was let go of after its last entry was taken comes after itself.
+        if self.taken == 0 && page.first_name <= self.last_name {
             return Err(malformed(&self.tree, "order of pages"));
         }
         self.hold(reader, &page.tree, nodes);
@@ -109,8 +110,21 @@ impl DirReader {
         self.nodes = Some(nodes);
     }
 
+    /// Encoded bytes of what is held in memory.
+    pub(in crate::engine) fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Has the entry that was taken last come again.
+    pub(in crate::engine) fn put_back(&mut self) {
+        self.taken = self.taken.saturating_sub(1);
+        self.nodes = None;
+        // It may have been the last of its page, and of the page's only one.
+        self.last_name.clear();
+    }
+
     /// Lets go of what is held in memory; it is read again when it is needed.
-    fn release(&mut self) {
+    pub(in crate::engine) fn release(&mut self) {
         self.nodes = None;
         self.pages = None;
         self.held = 0;

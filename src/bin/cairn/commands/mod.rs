@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod check;
 mod copy;
+mod diff;
 mod generate;
 mod init;
 mod key;
@@ -74,6 +75,7 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
         Command::Restore(args) => restore::run(&run, &args),
         Command::Snapshots(args) => snapshots::run(&run, &args),
         Command::Ls(args) => ls::run(&run, &args),
+        Command::Diff(args) => diff::run(&run, &args),
         Command::Check(args) => check::run(&run, &args),
         Command::Replicate(args) => replicate::run(&run, &args),
         Command::Copy(args) => copy::run(&run, &args),
