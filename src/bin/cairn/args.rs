@@ -5,6 +5,7 @@
 mod audit;
 mod backup;
 mod diff;
+mod find;
 mod key;
 mod look;
 mod replica;
@@ -19,6 +20,7 @@ pub(crate) use audit::{
 };
 pub(crate) use backup::BackupArgs;
 pub(crate) use diff::DiffArgs;
+pub(crate) use find::FindArgs;
 pub(crate) use key::{KeyAddArgs, KeyCommand, KeyPasswdArgs, NoteArgs, Role};
 pub(crate) use look::{LsArgs, SnapshotsArgs};
 pub(crate) use replica::{CopyArgs, ReplicateArgs, SiteArgs};
@@ -103,6 +105,7 @@ pub(crate) enum Command {
     Restore(Box<RestoreArgs>),
     Snapshots(SnapshotsArgs),
     Ls(LsArgs),
+    Find(Box<FindArgs>),
     Diff(Box<DiffArgs>),
     Check(CheckArgs),
     Replicate(ReplicateArgs),
@@ -133,6 +136,7 @@ impl Command {
             Self::Restore(_) => "restore",
             Self::Snapshots(_) => "snapshots",
             Self::Ls(_) => "ls",
+            Self::Find(_) => "find",
             Self::Diff(_) => "diff",
             Self::Check(_) => "check",
             Self::Replicate(_) => "replicate",
@@ -161,6 +165,7 @@ impl Command {
             Self::Restore(args) => args.at.at,
             Self::Snapshots(args) => args.at.at,
             Self::Ls(args) => args.at.at,
+            Self::Find(args) => args.at.at,
             Self::Diff(args) => args.at.at,
             Self::Check(args) => args.at.at,
             Self::Recover(args) => args.at.at,

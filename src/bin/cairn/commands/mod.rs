@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod copy;
 mod diff;
+mod find;
 mod generate;
 mod init;
 mod key;
@@ -75,6 +76,7 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
         Command::Restore(args) => restore::run(&run, &args),
         Command::Snapshots(args) => snapshots::run(&run, &args),
         Command::Ls(args) => ls::run(&run, &args),
+        Command::Find(args) => find::run(&run, &args),
         Command::Diff(args) => diff::run(&run, &args),
         Command::Check(args) => check::run(&run, &args),
         Command::Replicate(args) => replicate::run(&run, &args),
