@@ -26,6 +26,7 @@ pub mod find;
 mod pool;
 pub mod replicate;
 pub mod restore;
+pub mod stats;
 #[cfg(test)]
 mod testing;
 

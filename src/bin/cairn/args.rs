@@ -12,6 +12,7 @@ mod replica;
 mod residency;
 mod restore;
 mod select;
+mod stats;
 mod subset;
 
 pub(crate) use audit::{
@@ -30,6 +31,7 @@ pub(crate) use residency::{
 };
 pub(crate) use restore::{Overwrite, RestoreArgs};
 pub(crate) use select::{AtArgs, FilterArgs};
+pub(crate) use stats::{ModeArg, StatsArgs};
 pub(crate) use subset::{Part, SubsetArgs};
 
 use crate::values::{parse_pin, parse_size};
@@ -107,6 +109,7 @@ pub(crate) enum Command {
     Ls(LsArgs),
     Find(Box<FindArgs>),
     Diff(Box<DiffArgs>),
+    Stats(Box<StatsArgs>),
     Check(CheckArgs),
     Replicate(ReplicateArgs),
     Copy(Box<CopyArgs>),
@@ -138,6 +141,7 @@ impl Command {
             Self::Ls(_) => "ls",
             Self::Find(_) => "find",
             Self::Diff(_) => "diff",
+            Self::Stats(_) => "stats",
             Self::Check(_) => "check",
             Self::Replicate(_) => "replicate",
             Self::Copy(_) => "copy",
@@ -167,6 +171,7 @@ impl Command {
             Self::Ls(args) => args.at.at,
             Self::Find(args) => args.at.at,
             Self::Diff(args) => args.at.at,
+            Self::Stats(args) => args.at.at,
             Self::Check(args) => args.at.at,
             Self::Recover(args) => args.at.at,
             _ => None,

@@ -15,6 +15,7 @@ mod replicate;
 mod residency;
 mod restore;
 mod snapshots;
+mod stats;
 mod version;
 
 use crate::args::{Cli, Command};
@@ -78,6 +79,7 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
         Command::Ls(args) => ls::run(&run, &args),
         Command::Find(args) => find::run(&run, &args),
         Command::Diff(args) => diff::run(&run, &args),
+        Command::Stats(args) => stats::run(&run, &args),
         Command::Check(args) => check::run(&run, &args),
         Command::Replicate(args) => replicate::run(&run, &args),
         Command::Copy(args) => copy::run(&run, &args),
