@@ -110,6 +110,12 @@ impl DirReader {
         self.nodes = Some(nodes);
     }
 
+    /// Whether something comes after the entry that was taken last.
+    fn has_more(&self) -> bool {
+        let is_in_page = self.nodes.as_ref().is_some_and(|nodes| nodes.len() > 0);
+        is_in_page || self.pages.as_ref().is_some_and(|pages| self.page + 1 < pages.len())
+    }
+
     /// Encoded bytes of what is held in memory.
     pub(in crate::engine) fn held(&self) -> u64 {
         self.held
@@ -303,6 +309,11 @@ impl TreeWalk {
     /// Absolute path of what the last step was about.
     pub fn path(&self) -> &[u8] {
         &self.path
+    }
+
+    /// Whether the entry that the last step was about is the last one of its directory. Only right after that step.
+    pub fn is_last(&self) -> bool {
+        !self.stack.last().is_some_and(|frame| frame.dir.has_more())
     }
 
     /// Does not go into the directory that the last step entered; there is no [`Step::Leave`] for it then.
