@@ -8,6 +8,7 @@ mod diff;
 mod find;
 mod key;
 mod look;
+mod objects;
 mod replica;
 mod residency;
 mod restore;
@@ -24,6 +25,7 @@ pub(crate) use diff::DiffArgs;
 pub(crate) use find::FindArgs;
 pub(crate) use key::{KeyAddArgs, KeyCommand, KeyPasswdArgs, NoteArgs, Role};
 pub(crate) use look::{LsArgs, SnapshotsArgs};
+pub(crate) use objects::{CatArgs, CatKind, ListArgs, ListKind};
 pub(crate) use replica::{CopyArgs, ReplicateArgs, SiteArgs};
 pub(crate) use residency::{
     DeclareArgs, ExceptArgs, LanguageArg, NetworkArgs, PinArgs, PolicyArgs, RecoverStoreArgs, ResidencyCommand,
@@ -110,6 +112,8 @@ pub(crate) enum Command {
     Find(Box<FindArgs>),
     Diff(Box<DiffArgs>),
     Stats(Box<StatsArgs>),
+    List(ListArgs),
+    Cat(Box<CatArgs>),
     Check(CheckArgs),
     Replicate(ReplicateArgs),
     Copy(Box<CopyArgs>),
@@ -142,6 +146,8 @@ impl Command {
             Self::Find(_) => "find",
             Self::Diff(_) => "diff",
             Self::Stats(_) => "stats",
+            Self::List(_) => "list",
+            Self::Cat(_) => "cat",
             Self::Check(_) => "check",
             Self::Replicate(_) => "replicate",
             Self::Copy(_) => "copy",
@@ -172,6 +178,8 @@ impl Command {
             Self::Find(args) => args.at.at,
             Self::Diff(args) => args.at.at,
             Self::Stats(args) => args.at.at,
+            Self::List(args) => args.at.at,
+            Self::Cat(args) => args.at.at,
             Self::Check(args) => args.at.at,
             Self::Recover(args) => args.at.at,
             _ => None,

@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod cat;
 mod check;
 mod copy;
 mod diff;
@@ -9,6 +10,7 @@ mod find;
 mod generate;
 mod init;
 mod key;
+mod list;
 mod ls;
 mod recover;
 mod replicate;
@@ -80,6 +82,8 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
         Command::Find(args) => find::run(&run, &args),
         Command::Diff(args) => diff::run(&run, &args),
         Command::Stats(args) => stats::run(&run, &args),
+        Command::List(args) => list::run(&run, &args),
+        Command::Cat(args) => cat::run(&run, &args),
         Command::Check(args) => check::run(&run, &args),
         Command::Replicate(args) => replicate::run(&run, &args),
         Command::Copy(args) => copy::run(&run, &args),

@@ -105,7 +105,7 @@ pub(crate) fn choose(
 }
 
 /// A snapshot's row for programs.
-fn object(snapshot: &Snapshot) -> Value {
+pub(crate) fn object(snapshot: &Snapshot) -> Value {
     let entries = &snapshot.entries;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let list = |list: &[Vec<u8>]| list.iter().map(|item| text(item)).collect::<Vec<_>>();
