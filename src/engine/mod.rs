@@ -22,6 +22,7 @@ pub mod check;
 pub mod context;
 pub mod copy;
 pub mod diff;
+pub mod dump;
 pub mod find;
 mod pool;
 pub mod replicate;

@@ -5,6 +5,7 @@
 mod audit;
 mod backup;
 mod diff;
+mod dump;
 mod find;
 mod key;
 mod look;
@@ -22,6 +23,7 @@ pub(crate) use audit::{
 };
 pub(crate) use backup::BackupArgs;
 pub(crate) use diff::DiffArgs;
+pub(crate) use dump::{ArchiveArg, DumpArgs};
 pub(crate) use find::FindArgs;
 pub(crate) use key::{KeyAddArgs, KeyCommand, KeyPasswdArgs, NoteArgs, Role};
 pub(crate) use look::{LsArgs, SnapshotsArgs};
@@ -107,6 +109,7 @@ pub(crate) enum Command {
     Init(InitArgs),
     Backup(Box<BackupArgs>),
     Restore(Box<RestoreArgs>),
+    Dump(Box<DumpArgs>),
     Snapshots(SnapshotsArgs),
     Ls(LsArgs),
     Find(Box<FindArgs>),
@@ -141,6 +144,7 @@ impl Command {
             Self::Init(_) => "init",
             Self::Backup(_) => "backup",
             Self::Restore(_) => "restore",
+            Self::Dump(_) => "dump",
             Self::Snapshots(_) => "snapshots",
             Self::Ls(_) => "ls",
             Self::Find(_) => "find",
@@ -173,6 +177,7 @@ impl Command {
     pub(crate) fn at(&self) -> Option<Timestamp> {
         match self {
             Self::Restore(args) => args.at.at,
+            Self::Dump(args) => args.at.at,
             Self::Snapshots(args) => args.at.at,
             Self::Ls(args) => args.at.at,
             Self::Find(args) => args.at.at,

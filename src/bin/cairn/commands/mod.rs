@@ -6,6 +6,7 @@ mod cat;
 mod check;
 mod copy;
 mod diff;
+mod dump;
 mod find;
 mod generate;
 mod init;
@@ -77,6 +78,7 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
         },
         Command::Backup(args) => backup::run(&run, &args),
         Command::Restore(args) => restore::run(&run, &args),
+        Command::Dump(args) => dump::run(&run, &args),
         Command::Snapshots(args) => snapshots::run(&run, &args),
         Command::Ls(args) => ls::run(&run, &args),
         Command::Find(args) => find::run(&run, &args),
