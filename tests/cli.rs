@@ -286,7 +286,7 @@ macro_rules! files {
     };
 }
 
-files! { audit backup check environment generate init key ls matrix output recover replica residency restore snapshots state usage }
+files! { audit backup check diff dump environment find generate init key ls matrix objects output recover replica residency restore snapshots state stats usage }
 
 #[test]
 fn a_case_that_does_not_hold_turns_red() {

@@ -46,6 +46,25 @@ pub enum EngineError {
     /// There is nothing to back up.
     #[error("nothing to back up: no source is left after excludes")]
     NothingToDo,
+    /// Content of an entry cannot be read.
+    #[error("{path} cannot be read")]
+    Content {
+        /// Its path in the snapshot.
+        path: String,
+        /// Why.
+        source: RepositoryError,
+    },
+    /// Something that has no content to give out.
+    #[error("{path} is {what}; what can be dumped are files and directories")]
+    NotDumped {
+        /// Its path in the snapshot.
+        path: String,
+        /// `a symbolic link` …
+        what: &'static str,
+    },
+    /// What is given out cannot be written.
+    #[error("the output cannot be written")]
+    Output(#[source] std::io::Error),
     /// Told to stop.
     #[error("interrupted")]
     Interrupted,

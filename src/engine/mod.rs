@@ -1,5 +1,5 @@
-//! Operations: backup, restore, check, browse, mount, replicate, copy. They join the host's files and the repository, and own
-//! order and concurrency.
+//! Operations: backup, restore, dump, mount, check, browse, find, diff, stats, replicate, copy. They join the host's files and
+//! the repository, and own order and concurrency.
 //!
 //! # What may run at the same time
 //!
@@ -9,8 +9,9 @@
 //! | **restore, mount, ls, check** | yes | yes | yes: keys are read once, at the start |
 //! | **key add / remove** | yes | yes | yes: slots are independent objects |
 //!
-//! Replicate reads one store as a restore does and adds to another as a backup does; beside a backup into its source it takes
-//! what was committed when it listed the cells. Copy is a restore of the one repository and a backup into the other.
+//! Dump, find, diff and stats read as a restore does. Replicate reads one store as a restore does and adds to another as a
+//! backup does; beside a backup into its source it takes what was committed when it listed the cells. Copy is a restore of the
+//! one repository and a backup into the other.
 //!
 //! Nothing is removed by any of these but key slots, so no two of them can take anything from one another. Pruning adds
 //! generations, which this version refuses to work beside.
@@ -20,10 +21,14 @@ pub mod browse;
 pub mod check;
 pub mod context;
 pub mod copy;
+pub mod diff;
+pub mod dump;
+pub mod find;
 pub mod mount;
 mod pool;
 pub mod replicate;
 pub mod restore;
+pub mod stats;
 #[cfg(test)]
 mod testing;
 

@@ -5,7 +5,7 @@ use crate::format::envelope::{self, FIXED_LEN, HEADER_LEN_MAX, OpenEnvelope};
 use crate::format::pack::{self, FOOTER_LEN, PackKind, Trailer};
 use crate::format::tree::{self, Tree};
 use crate::format::wire::FormatError;
-use crate::id::{ChunkId, TreeId};
+use crate::id::{ChunkId, IndexKey, TreeId};
 use crate::object::ObjectName;
 use crate::repository::error::{RepositoryError, Result};
 use crate::repository::handle::Repository;
@@ -310,6 +310,31 @@ impl PackReader {
         let first = self.index.find(PackKind::Data, &key);
         let copies = first.into_iter().chain(self.index.find_spare(PackKind::Data, &key));
         copies.filter(|at| at.blob != damaged).find_map(|at| self.read_chunk_at(id, &at, buffers).ok())
+    }
+
+    /// Reads the chunk that the index knows by this key, if it knows one, and says its id.
+    ///
+    /// # Errors
+    /// What the store says; damage.
+    pub fn find_chunk(&self, key: &IndexKey, buffers: &mut ReadBuffers) -> Result<Option<(ChunkId, Vec<u8>)>> {
+        let Some(location) = self.index.find(PackKind::Data, key) else { return Ok(None) };
+        self.read_blob(location.blob, buffers)?;
+        let bytes = slice(&buffers.plain[0], &location, 0).ok_or_else(|| self.wrong_id(&location))?.to_vec();
+        let id = self.repository.keys().hasher.chunk(&bytes);
+        if id.key() == *key { Ok(Some((id, bytes))) } else { Err(self.wrong_id(&location)) }
+    }
+
+    /// Reads the tree or list that the index knows by this key, if it knows one, and says its id.
+    ///
+    /// # Errors
+    /// What the store says; damage.
+    pub fn find_tree(&self, key: &IndexKey, buffers: &mut ReadBuffers) -> Result<Option<(TreeId, Tree)>> {
+        let Some(location) = self.index.find(PackKind::Meta, key) else { return Ok(None) };
+        self.read_blob(location.blob, buffers)?;
+        let parts = [slice(&buffers.plain[0], &location, 0), slice(&buffers.plain[1], &location, 1)];
+        let [Some(references), Some(entries)] = parts else { return Err(self.wrong_id(&location)) };
+        let id = self.repository.keys().hasher.tree(references, entries);
+        if id.key() == *key { Ok(Some((id, self.read_tree(&id, buffers)?))) } else { Err(self.wrong_id(&location)) }
     }
 
     /// Reads a tree or list.

@@ -221,7 +221,7 @@ pub fn read_all(repository: &Arc<Repository>) -> Result<std::collections::BTreeM
 
 /// What `check --read-data` finds wrong, a line each.
 pub fn problems(cx: &Context) -> Vec<String> {
-    let options = cairn::engine::check::CheckOptions { read_data: true, purpose: String::new() };
+    let options = cairn::engine::check::CheckOptions { read_data: true, ..Default::default() };
     match cairn::engine::check::run(cx, &options) {
         Ok(report) => report.problems.iter().map(|p| format!("{}: {}", p.object, p.what)).collect(),
         Err(error) => vec![chain(&error)],

@@ -4,24 +4,34 @@
 
 mod audit;
 mod backup;
+mod diff;
+mod dump;
+mod find;
 mod key;
 mod look;
 #[cfg(feature = "mount")]
 mod mount;
+mod objects;
 mod replica;
 mod residency;
 mod restore;
 mod select;
+mod stats;
+mod subset;
 
 pub(crate) use audit::{
     AuditCommand, AuditShowArgs, BundleArgs, CosignArgs, DeliverArgs, ExportArgs, ExportFormat, ProveArgs, RecordArgs,
     RecordKind, VerifyArgs, WitnessCommand,
 };
 pub(crate) use backup::BackupArgs;
+pub(crate) use diff::DiffArgs;
+pub(crate) use dump::{ArchiveArg, DumpArgs};
+pub(crate) use find::FindArgs;
 pub(crate) use key::{KeyAddArgs, KeyCommand, KeyPasswdArgs, NoteArgs, Role};
 pub(crate) use look::{LsArgs, SnapshotsArgs};
 #[cfg(feature = "mount")]
 pub(crate) use mount::MountArgs;
+pub(crate) use objects::{CatArgs, CatKind, ListArgs, ListKind};
 pub(crate) use replica::{CopyArgs, ReplicateArgs, SiteArgs};
 pub(crate) use residency::{
     DeclareArgs, ExceptArgs, LanguageArg, NetworkArgs, PinArgs, PolicyArgs, RecoverStoreArgs, ResidencyCommand,
@@ -29,6 +39,8 @@ pub(crate) use residency::{
 };
 pub(crate) use restore::{Overwrite, RestoreArgs};
 pub(crate) use select::{AtArgs, FilterArgs};
+pub(crate) use stats::{ModeArg, StatsArgs};
+pub(crate) use subset::{Part, SubsetArgs};
 
 use crate::values::{parse_pin, parse_size};
 use cairn::clock::Timestamp;
@@ -101,10 +113,16 @@ pub(crate) enum Command {
     Init(InitArgs),
     Backup(Box<BackupArgs>),
     Restore(Box<RestoreArgs>),
+    Dump(Box<DumpArgs>),
     Snapshots(SnapshotsArgs),
     Ls(LsArgs),
     #[cfg(feature = "mount")]
     Mount(Box<MountArgs>),
+    Find(Box<FindArgs>),
+    Diff(Box<DiffArgs>),
+    Stats(Box<StatsArgs>),
+    List(ListArgs),
+    Cat(Box<CatArgs>),
     Check(CheckArgs),
     Replicate(ReplicateArgs),
     Copy(Box<CopyArgs>),
@@ -132,10 +150,16 @@ impl Command {
             Self::Init(_) => "init",
             Self::Backup(_) => "backup",
             Self::Restore(_) => "restore",
+            Self::Dump(_) => "dump",
             Self::Snapshots(_) => "snapshots",
             Self::Ls(_) => "ls",
             #[cfg(feature = "mount")]
             Self::Mount(_) => "mount",
+            Self::Find(_) => "find",
+            Self::Diff(_) => "diff",
+            Self::Stats(_) => "stats",
+            Self::List(_) => "list",
+            Self::Cat(_) => "cat",
             Self::Check(_) => "check",
             Self::Replicate(_) => "replicate",
             Self::Copy(_) => "copy",
@@ -161,10 +185,16 @@ impl Command {
     pub(crate) fn at(&self) -> Option<Timestamp> {
         match self {
             Self::Restore(args) => args.at.at,
+            Self::Dump(args) => args.at.at,
             Self::Snapshots(args) => args.at.at,
             Self::Ls(args) => args.at.at,
             #[cfg(feature = "mount")]
             Self::Mount(args) => args.at.at,
+            Self::Find(args) => args.at.at,
+            Self::Diff(args) => args.at.at,
+            Self::Stats(args) => args.at.at,
+            Self::List(args) => args.at.at,
+            Self::Cat(args) => args.at.at,
             Self::Check(args) => args.at.at,
             Self::Recover(args) => args.at.at,
             _ => None,
@@ -205,6 +235,8 @@ pub(crate) struct CheckArgs {
     /// Read and verify all data, not only what describes it
     #[arg(long)]
     pub(crate) read_data: bool,
+    #[command(flatten)]
+    pub(crate) subset: SubsetArgs,
     #[command(flatten)]
     pub(crate) at: AtArgs,
     /// Why this is done, for the record

@@ -238,6 +238,9 @@ fn of_engine(error: &EngineError) -> Class {
         E::AmbiguousSnapshot { .. } => {
             (Exit::Failed, "ambiguous-snapshot", "give more digits, or --host, --tag or --path")
         }
+        E::Content { source, .. } => of_repository(source),
+        E::NotDumped { .. } => (Exit::Failed, "not-dumped", "`cairn restore` brings back everything else"),
+        E::Output(_) => (Exit::Failed, "output", "make room, or write it elsewhere; what was written is not whole"),
         E::NoPath(_) => (Exit::Failed, "no-path", "`cairn ls SNAPSHOT:DIR` shows what is in a directory"),
         E::SuspiciousSource { .. } => (
             Exit::Failed,

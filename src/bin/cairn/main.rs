@@ -3,6 +3,7 @@
 
 mod args;
 mod commands;
+mod entry;
 mod environment;
 mod exit;
 mod failover;

@@ -128,6 +128,13 @@ impl Output {
         results.finish()
     }
 
+    /// One object beside the results, where content is on standard output; nothing when text is wanted.
+    pub(crate) fn object_aside(&self, object: &Value) {
+        if self.json {
+            self.say(Priority::Info, &object.to_string());
+        }
+    }
+
     fn say(&self, priority: Priority, text: &str) {
         if self.silent {
             return;

@@ -1,13 +1,13 @@
 //! Large, deep and lying directories: looked up in, walked, restored.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use super::{Found, SnapshotTree, Snapshots};
+use super::{DirReader, Found, SnapshotTree, Snapshots};
 use crate::engine::EngineError;
 use crate::engine::restore::{self, RestoreOptions};
 use crate::engine::testing::{Builder, create, file, node};
 use crate::format::node::{Body, Content};
 use crate::format::tree;
-use crate::repository::pack_reader::PackReader;
+use crate::repository::pack_reader::{PackReader, ReadBuffers};
 use crate::repository::view::Damage;
 use crate::storage::MemoryStorage;
 use std::sync::Arc;
@@ -56,6 +56,13 @@ fn large_directories_and_deep_ones_are_walked_and_found_in() {
     })
     .unwrap();
     assert_eq!(listed, names);
+    // What is let go of after any entry, the last of a page too, is read again from there.
+    let (mut dir, mut buffers, mut read) = (DirReader::new(large), ReadBuffers::new().unwrap(), Vec::new());
+    while let Some(entry) = dir.next(tree.reader(), &mut buffers) {
+        read.push(String::from_utf8(entry.unwrap().name).unwrap());
+        dir.release();
+    }
+    assert_eq!(read, names);
     let (mut entries, mut errors) = (0, 0);
     tree.for_each(b"", true, |_, node| {
         if node.is_ok() {

@@ -91,7 +91,8 @@ impl DirReader {
             return Err(malformed(&self.tree, "number of pages"));
         };
         let nodes = read_page(reader, buffers, &page)?;
-        if page.first_name <= self.last_name {
+        // A page that was let go of after its last entry was taken comes after itself.
+        if self.taken == 0 && page.first_name <= self.last_name {
             return Err(malformed(&self.tree, "order of pages"));
         }
         self.hold(reader, &page.tree, nodes);
@@ -109,8 +110,27 @@ impl DirReader {
         self.nodes = Some(nodes);
     }
 
+    /// Whether something comes after the entry that was taken last.
+    fn has_more(&self) -> bool {
+        let is_in_page = self.nodes.as_ref().is_some_and(|nodes| nodes.len() > 0);
+        is_in_page || self.pages.as_ref().is_some_and(|pages| self.page + 1 < pages.len())
+    }
+
+    /// Encoded bytes of what is held in memory.
+    pub(in crate::engine) fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Has the entry that was taken last come again.
+    pub(in crate::engine) fn put_back(&mut self) {
+        self.taken = self.taken.saturating_sub(1);
+        self.nodes = None;
+        // It may have been the last of its page, and of the page's only one.
+        self.last_name.clear();
+    }
+
     /// Lets go of what is held in memory; it is read again when it is needed.
-    fn release(&mut self) {
+    pub(in crate::engine) fn release(&mut self) {
         self.nodes = None;
         self.pages = None;
         self.held = 0;
@@ -289,6 +309,11 @@ impl TreeWalk {
     /// Absolute path of what the last step was about.
     pub fn path(&self) -> &[u8] {
         &self.path
+    }
+
+    /// Whether the entry that the last step was about is the last one of its directory. Only right after that step.
+    pub fn is_last(&self) -> bool {
+        !self.stack.last().is_some_and(|frame| frame.dir.has_more())
     }
 
     /// Does not go into the directory that the last step entered; there is no [`Step::Leave`] for it then.

@@ -1,4 +1,4 @@
-//! Data: every pack read from front to back once. Its bytes are hashed for its name and signature, every blob of it is
+//! Data: every pack that was chosen read from front to back once. Its bytes are hashed for its name and signature, every blob of it is
 //! opened and expanded, and every chunk's id is computed again. What holds a pack in memory is a piece and a blob.
 
 use crate::crypto::hash::StoredHasher;
@@ -6,6 +6,7 @@ use crate::crypto::sign::{self, SIGNATURE_LEN};
 use crate::engine::check::findings::{Findings, Reach};
 use crate::engine::check::objects::Cells;
 use crate::engine::check::report::{CheckCounts, Problem};
+use crate::engine::check::subset::Chosen;
 use crate::engine::context::{Context, EngineError, Result, chain};
 use crate::engine::pool;
 use crate::format::envelope::{self, OpenEnvelope};
@@ -16,6 +17,7 @@ use crate::id::{IndexKey, PackId};
 use crate::object::ObjectName;
 use crate::progress::Event;
 use crate::repository::RepositoryError;
+use crate::repository::pack_reader::PackReader;
 use crate::storage::{Listed, StorageError};
 use std::collections::HashSet;
 use std::io::Read;
@@ -44,21 +46,26 @@ struct Buffers {
 struct Totals {
     bytes: AtomicU64,
     blobs: AtomicU64,
+    chunks: AtomicU64,
     plain: AtomicU64,
 }
 
-/// Reads all packs.
+/// Reads the chosen packs.
 ///
 /// # Errors
 /// [`EngineError::Interrupted`]; when there is no memory for buffers.
 pub(super) fn check(
     cx: &Context,
     cells: &Cells,
+    (chosen, reader): (&Chosen, &PackReader),
     unreferenced: &[Listed],
     findings: &Findings<'_>,
     counts: &mut CheckCounts,
 ) -> Result<()> {
-    cx.event(&Event::Total { entries: counts.packs, bytes: counts.pack_bytes });
+    let packs = reader.index().packs().iter().filter(|pack| chosen.has(&pack.id));
+    let (entries, bytes) = packs.fold((0, 0_u64), |(n, bytes), pack| (n + 1, bytes.saturating_add(pack.size)));
+    cx.event(&Event::Total { entries, bytes });
+    counts.packs_read = entries;
     let totals = Totals::default();
     let buffers = || {
         let decompressor = crate::codec::Decompressor::new()
@@ -77,17 +84,21 @@ pub(super) fn check(
                 if cx.is_stopped() {
                     return Err(EngineError::Interrupted);
                 }
-                if done.insert(entry.id) {
+                if chosen.has(&entry.id) && done.insert(entry.id) {
                     pool.submit(Job::Pack(Box::new(entry)));
                 }
             }
         }
-        unreferenced.iter().for_each(|object| pool.submit(Job::Unreferenced(object.clone())));
+        let is_chosen = |object: &&Listed| PackId::from_hex(object.name.last_part()).is_ok_and(|id| chosen.has(&id));
+        for object in unreferenced.iter().filter(is_chosen) {
+            pool.submit(Job::Unreferenced(object.clone()));
+        }
         pool.wait_idle();
         Ok(())
     })?;
     counts.bytes_read = totals.bytes.into_inner();
     counts.blobs_read = totals.blobs.into_inner();
+    counts.chunks_read = totals.chunks.into_inner();
     counts.plain_bytes_read = totals.plain.into_inner();
     Ok(())
 }
@@ -293,6 +304,7 @@ impl<'a> Pack<'a> {
         if (0..parts).any(|part| plain[part].len() != blob.plain_len(part)) {
             return;
         }
+        self.totals.chunks.fetch_add(blob.chunks.len() as u64, Relaxed);
         let mut at = [0_usize; 2];
         for chunk in &blob.chunks {
             let range = |part: usize| at[part]..at[part] + chunk.lens[part] as usize;

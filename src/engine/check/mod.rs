@@ -1,8 +1,8 @@
 //! Check: whether everything that was committed can be restored.
 //!
 //! *Structure*: keys, declarations and policies, sessions, cells and their chain, segments, that every pack is there in its length, every tree reachable
-//! from a snapshot or checkpoint, every chunk they refer to. With `read_data` every byte of every pack too: its name, its
-//! signature, its trailer against the index, every blob and every chunk's id.
+//! from a snapshot or checkpoint, every chunk they refer to. With `read_data` every byte of every pack, or of a subset of them,
+//! too: its name, its signature, its trailer against the index, every blob and every chunk's id.
 //!
 //! A problem never ends the check. What can still be used is found by a second walk, made only if there is damage.
 
@@ -12,13 +12,16 @@ mod findings;
 mod objects;
 mod packs;
 mod report;
+mod subset;
 #[cfg(test)]
 mod tests;
 mod trees;
 
 pub use report::{CheckCounts, CheckOptions, CheckReport, PATHS_MAX, PROBLEMS_MAX, Problem, SNAPSHOTS_MAX};
+pub use subset::Subset;
 
 use crate::engine::check::findings::Findings;
+use crate::engine::check::subset::Chosen;
 use crate::engine::context::{Context, EngineError, Result};
 use crate::progress::Event;
 use crate::repository::pack_reader::PackReader;
@@ -47,11 +50,13 @@ fn check(cx: &Context, options: &CheckOptions) -> Result<CheckReport> {
     let cells = objects::load_cells(cx, &findings, &mut counts);
     objects::check_chains(&cells, &findings);
     let index = Arc::new(objects::load_index(cx, &cells, &findings, &mut counts));
+    let packs = index.packs().iter().map(|pack| (pack.id, pack.size));
+    let chosen = Chosen::new(options.subset, packs);
     let unreferenced = packs::check_presence(cx, &index, &findings, &mut counts);
     let reader = Arc::new(PackReader::new(Arc::clone(&cx.repository), index));
     trees::check(cx, &reader, &cells, &findings, &mut counts)?;
     if options.read_data {
-        data::check(cx, &cells, &unreferenced, &findings, &mut counts)?;
+        data::check(cx, &cells, (&chosen, &reader), &unreferenced, &findings, &mut counts)?;
     }
     if cx.is_stopped() {
         return Err(EngineError::Interrupted);

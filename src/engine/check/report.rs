@@ -1,5 +1,6 @@
 //! What a check is told, and what it tells.
 
+use crate::engine::check::subset::Subset;
 use crate::engine::context::chain;
 use crate::id::SessionId;
 use crate::repository::RepositoryError;
@@ -11,6 +12,8 @@ use std::time::Duration;
 pub struct CheckOptions {
     /// Read every pack wholly: recompute every hash, open every blob.
     pub read_data: bool,
+    /// Of the packs only these, if `read_data`; `None` for all.
+    pub subset: Option<Subset>,
     /// Why, for the record.
     pub purpose: String,
 }
@@ -84,10 +87,14 @@ pub struct CheckCounts {
     pub files: u64,
     /// Chunks of these files that were looked up.
     pub references: u64,
+    /// Packs that were to be read wholly.
+    pub packs_read: u64,
     /// Stored bytes that were read wholly.
     pub bytes_read: u64,
     /// Blobs that were opened, and every chunk of them hashed.
     pub blobs_read: u64,
+    /// Chunks, trees and lists in these.
+    pub chunks_read: u64,
     /// Plaintext bytes of these.
     pub plain_bytes_read: u64,
 }

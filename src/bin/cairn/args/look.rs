@@ -28,6 +28,9 @@ pub(crate) struct LsArgs {
     /// With everything in directories
     #[arg(long)]
     pub(crate) recursive: bool,
+    /// As a drawing, with everything in directories
+    #[arg(long, conflicts_with_all = ["long", "recursive"])]
+    pub(crate) tree: bool,
     #[command(flatten)]
     pub(crate) at: AtArgs,
     #[command(flatten)]

@@ -2,18 +2,19 @@
 
 use crate::args::LsArgs;
 use crate::commands::snapshots;
+use crate::entry;
 use crate::exit::{Exit, Failure, Result, chain};
 use crate::failover::{self, Found};
-use crate::output::{Results, put_path, shown};
+use crate::output::{Results, shown};
 use crate::record::Beginning;
 use crate::run::{Opened, Run};
-use crate::{signals, values};
+use crate::signals;
 use cairn::audit::recorder::Need;
-use cairn::engine::browse::{Snapshot, SnapshotTree};
+use cairn::engine::browse::{Snapshot, SnapshotTree, Step};
 use cairn::format::node::{Content, Node};
 use cairn::repository::pack_reader::PackReader;
 use cairn::repository::view::Damage;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -39,7 +40,11 @@ fn list(run: &Run, args: &LsArgs, (name, path): (&str, &[u8]), opened: &Opened, 
     let mut results = run.output.results();
     let mut damaged = Vec::new();
     let mut failure = None;
-    let walked = tree.for_each(path, args.recursive, |path, entry| {
+    if args.tree && !run.output.is_json() {
+        let drawn = draw(run, &tree, path, &mut results, &mut damaged);
+        return end(run, drawn.map_err(|error| Failure::from(error).while_trying(tried()))?, results, &damaged);
+    }
+    let walked = tree.for_each(path, args.recursive || args.tree, |path, entry| {
         if run.stop.load(Ordering::Relaxed) {
             failure = Some(Failure::from(cairn::engine::EngineError::Interrupted));
             return false;
@@ -54,9 +59,13 @@ fn list(run: &Run, args: &LsArgs, (name, path): (&str, &[u8]), opened: &Opened, 
         failure = written.err();
         failure.is_none()
     });
-    let finished = results.finish();
     walked.map_err(|error| Failure::from(error).while_trying(tried()))?;
-    for text in &damaged {
+    end(run, failure, results, &damaged)
+}
+
+fn end(run: &Run, failure: Option<Failure>, results: Results<'_>, damaged: &[String]) -> Result<Exit> {
+    let finished = results.finish();
+    for text in damaged {
         run.output.warn(text);
     }
     match failure {
@@ -65,127 +74,61 @@ fn list(run: &Run, args: &LsArgs, (name, path): (&str, &[u8]), opened: &Opened, 
     }
 }
 
+/// Draws what is at a path. What ends it early, but for what cannot be found, comes back as a value.
+fn draw(
+    run: &Run,
+    tree: &SnapshotTree,
+    path: &[u8],
+    results: &mut Results<'_>,
+    damaged: &mut Vec<String>,
+) -> cairn::engine::context::Result<Option<Failure>> {
+    let found = tree.find(path)?;
+    let top = if path.is_empty() { b"/".as_slice() } else { path };
+    if let Err(failure) = results.line(&shown(top)) {
+        return Ok(Some(failure));
+    }
+    let Some(root) = found.tree() else { return Ok(None) };
+    let mut walk = tree.walk(path, root)?;
+    // Of each directory one is in, whether it is the last of its own.
+    let mut rails: Vec<bool> = Vec::new();
+    while let Some(step) = walk.next() {
+        if run.stop.load(Ordering::Relaxed) {
+            return Ok(Some(Failure::from(cairn::engine::EngineError::Interrupted)));
+        }
+        let text = match &step {
+            Step::Enter(node) => format!("{}/", shown(&node.name)),
+            Step::Entry(node) => match &node.content {
+                Content::Symlink { target } => format!("{} -> {}", shown(&node.name), shown(target)),
+                _ => shown(&node.name),
+            },
+            Step::Leave => {
+                rails.pop();
+                continue;
+            }
+            Step::Damaged(error) => {
+                damaged.push(format!("{}: {}", shown(walk.path()), chain(error)));
+                "(what comes here cannot be read)".into()
+            }
+        };
+        let is_last = walk.is_last();
+        let before: String = rails.iter().map(|is_last| if *is_last { "    " } else { "│   " }).collect();
+        let branch = if is_last { "└── " } else { "├── " };
+        if let Err(failure) = results.line(&format!("{before}{branch}{text}")) {
+            return Ok(Some(failure));
+        }
+        if matches!(step, Step::Enter(_)) {
+            rails.push(is_last);
+        }
+    }
+    Ok(None)
+}
+
 fn write(results: &mut Results<'_>, path: &[u8], node: &Node, args: &LsArgs, json: bool) -> Result<()> {
     if json {
-        return results.line(&object(path, node).to_string());
+        return results.line(&entry::object(path, node).to_string());
     }
     if !args.long {
         return results.line(&shown(path));
     }
-    let metadata = &node.metadata;
-    let owner = |name: &[u8], number: u32| if name.is_empty() { number.to_string() } else { shown(name) };
-    let target = match &node.content {
-        Content::Symlink { target } => format!(" -> {}", shown(target)),
-        _ => String::new(),
-    };
-    results.line(&format!(
-        "{}{}  {:<8} {:<8}  {:>12}  {}  {}{target}",
-        letter(&node.content),
-        permissions(metadata.mode),
-        owner(&metadata.owner.user, metadata.owner.uid),
-        owner(&metadata.owner.group, metadata.owner.gid),
-        node.size(),
-        values::time_seconds(metadata.mtime),
-        shown(path),
-    ))
-}
-
-fn letter(content: &Content) -> char {
-    match content {
-        Content::File { .. } => '-',
-        Content::Directory { .. } => 'd',
-        Content::Symlink { .. } => 'l',
-        Content::Fifo => 'p',
-        Content::CharDevice { .. } => 'c',
-        Content::BlockDevice { .. } => 'b',
-        Content::Socket => 's',
-    }
-}
-
-fn word(content: &Content) -> &'static str {
-    match content {
-        Content::File { .. } => "file",
-        Content::Directory { .. } => "dir",
-        Content::Symlink { .. } => "symlink",
-        Content::Fifo => "fifo",
-        Content::CharDevice { .. } => "chardev",
-        Content::BlockDevice { .. } => "dev",
-        Content::Socket => "socket",
-    }
-}
-
-/// As `ls -l` writes them.
-fn permissions(mode: u32) -> String {
-    let bit = |shift: u32, letter: char| if mode & (1 << shift) != 0 { letter } else { '-' };
-    let execute =
-        |shift: u32, special: u32, both: char, only: char| match (mode & (1 << shift) != 0, mode & special != 0) {
-            (true, true) => both,
-            (false, true) => only,
-            (true, false) => 'x',
-            (false, false) => '-',
-        };
-    [
-        bit(8, 'r'),
-        bit(7, 'w'),
-        execute(6, 0o4000, 's', 'S'),
-        bit(5, 'r'),
-        bit(4, 'w'),
-        execute(3, 0o2000, 's', 'S'),
-        bit(2, 'r'),
-        bit(1, 'w'),
-        execute(0, 0o1000, 't', 'T'),
-    ]
-    .into_iter()
-    .collect()
-}
-
-/// An entry's row for programs, with restic's names.
-fn object(path: &[u8], node: &Node) -> Value {
-    let metadata = &node.metadata;
-    let mut row = json!({
-        "message_type": "node",
-        "type": word(&node.content),
-        "mode": metadata.mode,
-        "permissions": format!("{}{}", letter(&node.content), permissions(metadata.mode)),
-        "uid": metadata.owner.uid,
-        "gid": metadata.owner.gid,
-        "user": String::from_utf8_lossy(&metadata.owner.user),
-        "group": String::from_utf8_lossy(&metadata.owner.group),
-        "mtime": values::time(metadata.mtime),
-        "ctime": values::time(metadata.ctime),
-        "inode": metadata.inode,
-        "links": metadata.links,
-    });
-    put_path(&mut row, "path", path);
-    put_path(&mut row, "name", &node.name);
-    match &node.content {
-        Content::File { size, inconsistent, .. } => {
-            row["size"] = json!(size);
-            row["inconsistent"] = json!(inconsistent);
-        }
-        Content::Symlink { target } => put_path(&mut row, "linktarget", target),
-        Content::CharDevice { major, minor } | Content::BlockDevice { major, minor } => {
-            row["device"] = json!([major, minor]);
-        }
-        _ => {}
-    }
-    row
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn permissions_read_as_everywhere() {
-        for (mode, text) in [
-            (0o755, "rwxr-xr-x"),
-            (0o4755, "rwsr-xr-x"),
-            (0o2644, "rw-r-Sr--"),
-            (0o1777, "rwxrwxrwt"),
-            (0o7000, "--S--S--T"),
-        ] {
-            assert_eq!(permissions(mode), text);
-        }
-    }
+    results.line(&entry::long_line(path, node))
 }

@@ -2,11 +2,16 @@
 
 mod audit;
 mod backup;
+mod cat;
 mod check;
 mod copy;
+mod diff;
+mod dump;
+mod find;
 mod generate;
 mod init;
 mod key;
+mod list;
 mod ls;
 #[cfg(feature = "mount")]
 mod mount;
@@ -15,6 +20,7 @@ mod replicate;
 mod residency;
 mod restore;
 mod snapshots;
+mod stats;
 mod version;
 
 use crate::args::{Cli, Command};
@@ -74,10 +80,16 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
         },
         Command::Backup(args) => backup::run(&run, &args),
         Command::Restore(args) => restore::run(&run, &args),
+        Command::Dump(args) => dump::run(&run, &args),
         Command::Snapshots(args) => snapshots::run(&run, &args),
         Command::Ls(args) => ls::run(&run, &args),
         #[cfg(feature = "mount")]
         Command::Mount(args) => mount::run(&run, &args),
+        Command::Find(args) => find::run(&run, &args),
+        Command::Diff(args) => diff::run(&run, &args),
+        Command::Stats(args) => stats::run(&run, &args),
+        Command::List(args) => list::run(&run, &args),
+        Command::Cat(args) => cat::run(&run, &args),
         Command::Check(args) => check::run(&run, &args),
         Command::Replicate(args) => replicate::run(&run, &args),
         Command::Copy(args) => copy::run(&run, &args),

@@ -6,7 +6,7 @@ use crate::failover;
 use crate::output::shown;
 use crate::run::{Need, Opened, Run, host_name};
 use crate::{sources, values};
-use cairn::engine::browse::{Snapshot, SnapshotFilter};
+use cairn::engine::browse::{Snapshot, SnapshotFilter, Snapshots};
 use cairn::id::SessionId;
 use serde_json::{Value, json};
 use std::os::unix::ffi::OsStrExt as _;
@@ -82,8 +82,30 @@ pub(crate) fn resolve(run: &Run, opened: &Opened, text: &str, filter: &SnapshotF
         .map_err(|error| Failure::from(error).while_trying(format!("find snapshot {text} in {}", run.named(opened))))
 }
 
+/// The snapshots that are named, else those that the filter allows; the oldest first.
+pub(crate) fn choose(
+    run: &Run,
+    opened: &Opened,
+    all: &Snapshots,
+    names: &[String],
+    filter: &SnapshotFilter,
+) -> Result<Vec<Snapshot>> {
+    if names.is_empty() {
+        return Ok(all.matching(filter).cloned().collect());
+    }
+    let named = |name: &String| {
+        all.resolve(name, host_name().as_bytes(), filter).cloned().map_err(|error| {
+            Failure::from(error).while_trying(format!("find snapshot {name} in {}", run.named(opened)))
+        })
+    };
+    let mut chosen = names.iter().map(named).collect::<Result<Vec<_>>>()?;
+    chosen.sort_by_key(|snapshot| (snapshot.entries.time, snapshot.id));
+    chosen.dedup_by_key(|snapshot| snapshot.id);
+    Ok(chosen)
+}
+
 /// A snapshot's row for programs.
-fn object(snapshot: &Snapshot) -> Value {
+pub(crate) fn object(snapshot: &Snapshot) -> Value {
     let entries = &snapshot.entries;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let list = |list: &[Vec<u8>]| list.iter().map(|item| text(item)).collect::<Vec<_>>();
