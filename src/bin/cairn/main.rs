@@ -6,8 +6,12 @@ mod commands;
 mod environment;
 mod exit;
 mod failover;
+mod history;
+mod hooks;
+mod metrics;
 mod output;
 mod past;
+mod profile;
 mod progress;
 mod record;
 mod remote;
@@ -19,6 +23,8 @@ mod signals;
 mod sites;
 mod sources;
 mod state;
+mod systemd;
+mod unattended;
 mod values;
 
 fn main() -> std::process::ExitCode {
