@@ -286,7 +286,10 @@ macro_rules! files {
     };
 }
 
-files! { audit backup check diff dump environment find generate init key ls matrix objects output recover replica residency restore snapshots state stats usage }
+files! {
+    audit backup check diff dump environment find generate hooks init key ls matrix objects output profile recover replica residency
+    restore schedule snapshots state stats status usage
+}
 
 #[test]
 fn a_case_that_does_not_hold_turns_red() {

@@ -37,6 +37,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/architecture.md",
     "docs/audit-log.md",
     "docs/CONTRIBUTING.md",
+    "docs/first-night.md",
     "docs/operations.md",
     "docs/residency.md",
     "docs/threat-model.md",

@@ -12,11 +12,14 @@ mod look;
 #[cfg(feature = "mount")]
 mod mount;
 mod objects;
+mod profile;
 mod replica;
 mod residency;
 mod restore;
+mod schedule;
 mod select;
 mod stats;
+mod status;
 mod subset;
 
 pub(crate) use audit::{
@@ -32,14 +35,17 @@ pub(crate) use look::{LsArgs, SnapshotsArgs};
 #[cfg(feature = "mount")]
 pub(crate) use mount::MountArgs;
 pub(crate) use objects::{CatArgs, CatKind, ListArgs, ListKind};
+pub(crate) use profile::{ProfileCheckArgs, ProfileCommand, UnattendedArgs};
 pub(crate) use replica::{CopyArgs, ReplicateArgs, SiteArgs};
 pub(crate) use residency::{
     DeclareArgs, ExceptArgs, LanguageArg, NetworkArgs, PinArgs, PolicyArgs, RecoverStoreArgs, ResidencyCommand,
     ShowArgs, TargetArgs, YesNo,
 };
 pub(crate) use restore::{Overwrite, RestoreArgs};
+pub(crate) use schedule::{InstallArgs, ManagerArgs, RemoveArgs, ScheduleCommand};
 pub(crate) use select::{AtArgs, FilterArgs};
 pub(crate) use stats::{ModeArg, StatsArgs};
+pub(crate) use status::StatusArgs;
 pub(crate) use subset::{Part, SubsetArgs};
 
 use crate::values::{parse_pin, parse_size};
@@ -55,7 +61,7 @@ use std::path::PathBuf;
 #[command(after_long_help = "\
 Every option can be given before or after the command. What is set in the environment (CAIRN_REPOSITORY, CAIRN_KEY_FILE,
 CAIRN_PASSWORD_FILE, CAIRN_PASSWORD_COMMAND, CAIRN_PASSWORD, CAIRN_STATE_DIR, CAIRN_CACHE_DIR, CAIRN_MEMORY,
-CAIRN_PROGRESS_FPS) gives way to the command line; a CAIRN_ variable of any other name is an error.")]
+CAIRN_PROFILE, CAIRN_PROGRESS_FPS) gives way to the command line; a CAIRN_ variable of any other name is an error.")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -93,6 +99,8 @@ pub(crate) struct GlobalArgs {
     pub(crate) memory: Option<u64>,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) unattended: UnattendedArgs,
     /// Print JSON: one object a line, lists as one array; errors as objects on standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -136,6 +144,13 @@ pub(crate) enum Command {
     /// The signed log of what was sent and what was recovered
     #[command(subcommand)]
     Audit(AuditCommand),
+    Status(StatusArgs),
+    /// Profiles: settings and arguments of runs that nobody watches
+    #[command(subcommand)]
+    Profile(ProfileCommand),
+    /// Timers of systemd that run a profile's backups and checks
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
     /// Print the version of cairn and of the repository format
     Version,
     /// Write manual pages or shell completions
@@ -167,6 +182,9 @@ impl Command {
             Self::Recover(_) => "recover",
             Self::Residency(_) => "residency",
             Self::Audit(_) => "audit",
+            Self::Status(_) => "status",
+            Self::Profile(_) => "profile",
+            Self::Schedule(_) => "schedule",
             Self::Version => "version",
             Self::Generate(_) => "generate",
         }

@@ -1,25 +1,44 @@
 //! The environment of the process, copied once: the only file that reads it. What it means is decided in `settings`.
 
 use crate::exit::{Failure, Result};
+use crate::values::distance;
 use cairn::storage::s3::ignored_settings;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// The variables of this version.
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 10] = [
     "CAIRN_CACHE_DIR",
     "CAIRN_KEY_FILE",
     "CAIRN_MEMORY",
     "CAIRN_PASSWORD",
     "CAIRN_PASSWORD_COMMAND",
     "CAIRN_PASSWORD_FILE",
+    "CAIRN_PROFILE",
     "CAIRN_PROGRESS_FPS",
     "CAIRN_REPOSITORY",
     "CAIRN_STATE_DIR",
 ];
-/// Variables that will mean something, and mean nothing yet.
-const NOT_YET: [&str; 1] = ["CAIRN_PROFILE"];
+/// What a hook is told (`hooks.rs`); cairn itself takes nothing from them but that it was started by a hook.
+pub(crate) const OF_HOOKS: [&str; 6] =
+    ["CAIRN_HOOK", "CAIRN_COMMAND", "CAIRN_PROFILE_NAME", "CAIRN_EXIT_CODE", "CAIRN_SNAPSHOT_ID", "CAIRN_ERROR"];
+/// Variables that a hook gets from cairn's own environment. The others may be secrets: what is not known to be none stays here.
+const FOR_HOOKS: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "TZ",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "INVOCATION_ID",
+];
+
 /// A copy of the environment.
 #[derive(Debug, Default)]
 pub(crate) struct Environment(BTreeMap<OsString, OsString>);
@@ -72,14 +91,7 @@ impl Environment {
         // What the test servers' scripts set is for the shell that runs cairn, and means nothing to it.
         let is_own = |name: &&str| name.starts_with("CAIRN_") && !name.starts_with("CAIRN_TEST_");
         for name in self.0.keys().filter_map(|name| name.to_str()).filter(is_own) {
-            if NOT_YET.contains(&name) {
-                let hint = "unset it; profiles come with a later version";
-                return Err(Failure::usage(
-                    format!("{name} is set, and this version of cairn does not know profiles"),
-                    hint,
-                ));
-            }
-            if !KNOWN.contains(&name) {
+            if !KNOWN.contains(&name) && !OF_HOOKS.contains(&name) {
                 let near: Vec<&str> = KNOWN.into_iter().filter(|known| distance(name, known) <= 3).collect();
                 let hint = if near.is_empty() {
                     format!("unset it; the variables are {}", KNOWN.join(", "))
@@ -90,6 +102,13 @@ impl Environment {
             }
         }
         Ok(())
+    }
+
+    /// What a hook gets of it.
+    pub(crate) fn for_hooks(&self) -> Vec<(OsString, OsString)> {
+        let is_known = |name: &str| FOR_HOOKS.contains(&name) || name.starts_with("LC_");
+        let known = self.0.iter().filter(|(name, _)| name.to_str().is_some_and(is_known));
+        known.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// What to say about restic's variables, if any are set.
@@ -123,21 +142,6 @@ impl Environment {
     }
 }
 
-/// How many letters have to be inserted, removed or replaced.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,14 +158,5 @@ mod tests {
         variables.insert("AWS_CONFIG_FILE".into(), path.into());
         let ignored = Environment::new(variables).ignored();
         assert_eq!(ignored, ["AWS_ENDPOINT_URL_S3", "HTTPS_PROXY", "default: region"]);
-    }
-
-    #[test]
-    fn distances() {
-        for (a, b, expected) in
-            [("", "abc", 3), ("abc", "abc", 0), ("abc", "axc", 1), ("abcd", "acd", 1), ("kitten", "sitting", 3)]
-        {
-            assert_eq!(distance(a, b), expected);
-        }
     }
 }

@@ -7,8 +7,12 @@ mod entry;
 mod environment;
 mod exit;
 mod failover;
+mod history;
+mod hooks;
+mod metrics;
 mod output;
 mod past;
+mod profile;
 mod progress;
 mod record;
 mod remote;
@@ -20,6 +24,8 @@ mod signals;
 mod sites;
 mod sources;
 mod state;
+mod systemd;
+mod unattended;
 mod values;
 
 fn main() -> std::process::ExitCode {

@@ -65,6 +65,11 @@ impl Output {
         self.json
     }
 
+    /// Whether nothing is to be said of what went well.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// How much more than usual is wanted.
     pub(crate) fn verbosity(&self) -> u8 {
         self.verbose
@@ -116,6 +121,11 @@ impl Output {
         let mut results = self.results();
         results.line(line)?;
         results.finish()
+    }
+
+    /// What a run came to, in a line: a result that nobody needs who asked for silence.
+    pub(crate) fn closing(&self, line: &str) -> Result<()> {
+        if self.quiet { Ok(()) } else { self.text(line) }
     }
 
     /// One object as result; nothing when text is wanted.
@@ -174,6 +184,11 @@ impl Output {
     /// Something that has to be read even with `-q`, but is no warning.
     pub(crate) fn announce(&self, text: &str) {
         if self.json { self.comment(Priority::Notice, "note", text) } else { self.say(Priority::Notice, text) }
+    }
+
+    /// A line that a hook printed.
+    pub(crate) fn hook(&self, name: &str, line: &str) {
+        self.comment(Priority::Info, &format!("hook {name}"), line);
     }
 
     /// Something good to know.

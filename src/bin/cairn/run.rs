@@ -22,10 +22,11 @@ use cairn::repository::open::{identify, open_identified};
 use cairn::repository::{Access, Repository, RepositoryError, sites};
 use cairn::residency::{Pin, Policy};
 use cairn::storage::{CachedFetch, ErrorKind, Location, StorageError, Store};
+use serde_json::Value;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most bytes of one repository that stay in the cache from run to run.
 const CACHE_BYTES_MAX: u64 = 2 << 30;
@@ -61,6 +62,8 @@ pub(crate) struct Run {
     pub(crate) random: Arc<dyn Randomness>,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Figures of what was done, for whoever watches over runs.
+    summary: Mutex<Value>,
 }
 
 /// A repository that is open.
@@ -107,7 +110,17 @@ impl Run {
         let stop = Arc::new(AtomicBool::new(false));
         let state = State::new(&settings.state_dir);
         let (random, clock) = (Arc::new(OsRandom), Arc::new(SystemClock::new()));
-        Self { settings, output, state, stop, random, clock }
+        Self { settings, output, state, stop, random, clock, summary: Mutex::default() }
+    }
+
+    /// Keeps figures of what was done: `snapshot` (an id), `files`, `bytes`, `stored_bytes`, `errors`.
+    pub(crate) fn set_summary(&self, summary: Value) {
+        *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = summary;
+    }
+
+    /// They, or null.
+    pub(crate) fn summary(&self) -> Value {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The same run at another location.
@@ -119,6 +132,7 @@ impl Run {
             stop: self.stop.clone(),
             random: self.random.clone(),
             clock: self.clock.clone(),
+            summary: Mutex::default(),
         }
     }
 

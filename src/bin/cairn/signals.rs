@@ -3,13 +3,19 @@
 
 use crate::exit::Exit;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Once};
 
 /// Has signals set the flag from now on. Before an operation has begun their default, to end, is right: there is nothing to
 /// keep, and a shell then restores the terminal that a prompt for a password has changed. Signals that the caller has us
 /// ignore (`nohup`, background jobs) stay ignored.
+/// Only the first call does anything: a second handler would take the first signal for the second.
 pub(crate) fn watch(stop: &Arc<AtomicBool>) {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(|| register(stop));
+}
+
+fn register(stop: &Arc<AtomicBool>) {
     let ignored = ignored_signals();
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         if ignored & (1 << (signal - 1)) != 0 {

@@ -135,6 +135,21 @@ pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     text.as_bytes().chunks(2).map(pair).collect()
 }
 
+/// How many letters have to be inserted, removed or replaced.
+pub(crate) fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +211,15 @@ mod tests {
         assert_eq!(parse_compression("19"), Ok(Compression(Level::Zstd(19))));
         for text in ["0", "20", "-1", "max", ""] {
             assert!(parse_compression(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn distances() {
+        for (a, b, expected) in
+            [("", "abc", 3), ("abc", "abc", 0), ("abc", "axc", 1), ("abcd", "acd", 1), ("kitten", "sitting", 3)]
+        {
+            assert_eq!(distance(a, b), expected);
         }
     }
 }

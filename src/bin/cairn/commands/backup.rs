@@ -106,6 +106,13 @@ fn back_up(
     let list = finish(run, progress, &name);
     let failed = report.statistics.failed;
     *fields = summary(&report);
+    run.set_summary(json!({
+        "snapshot": report.snapshot.map(|id| id.to_string()),
+        "files": report.statistics.total_files,
+        "bytes": report.statistics.total_bytes,
+        "stored_bytes": report.statistics.data_added_packed_bytes,
+        "errors": failed,
+    }));
     if let Some(path) = recovery_file(run, opened).filter(|_| !is_new) {
         run.output.warn(&format!(
             "the recovery key is still on this machine: copy {} to somewhere else, then delete it",
@@ -233,7 +240,7 @@ fn say(run: &Run, opened: &Opened, options: &BackupOptions, report: &BackupRepor
         format!("{} stored", values::size(s.data_added_packed_bytes))
     };
     let separator = if run.output.is_terminal() { "\n  " } else { "; " };
-    run.output.text(&format!(
+    run.output.closing(&format!(
         "{outcome}: {} ({} new, {} changed, {} unmodified, {} failed){separator}\
          {} in all, {} read, {stored}, in {}{separator}{}{disk}",
         values::count(s.total_files, "file", "files"),

@@ -71,6 +71,11 @@ fn look(run: &Run, options: &CheckOptions, opened: &Opened, record: &Record, fie
     drop(progress);
     let report = result.map_err(|error| Failure::from(error).while_trying(format!("check {}", run.named(opened))))?;
     *fields = json!({"problems": report.problem_count, "packs": report.counts.packs, "bytes": report.counts.plain_bytes_read});
+    run.set_summary(json!({
+        "files": report.counts.files,
+        "bytes": report.counts.plain_bytes_read,
+        "errors": report.problem_count,
+    }));
     let said = say(run, opened, options, &report, run.clock.elapsed().saturating_sub(begun));
     match said {
         Err(failure) if !failure.is_broken_pipe() => Err(failure),
@@ -140,7 +145,7 @@ fn say(run: &Run, opened: &Opened, options: &CheckOptions, report: &CheckReport,
         }
     };
     let separator = if run.output.is_terminal() { "\n  " } else { "; " };
-    run.output.text(&format!(
+    run.output.closing(&format!(
         "{outcome}: {}, {}, {} of {}, {data}, in {}{separator}{}",
         values::count(counts.snapshots + counts.checkpoints, "snapshot or checkpoint", "snapshots and checkpoints"),
         values::count(counts.trees, "tree", "trees"),

@@ -15,20 +15,25 @@ mod list;
 mod ls;
 #[cfg(feature = "mount")]
 mod mount;
+mod profile;
 mod recover;
 mod replicate;
 mod residency;
 mod restore;
+mod schedule;
 mod snapshots;
 mod stats;
+mod status;
 mod version;
 
 use crate::args::{Cli, Command};
 use crate::environment::Environment;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::Output;
+use crate::profile::Section;
 use crate::run::Run;
-use crate::settings::{Settings, parse_location};
+use crate::settings::{Settings, absolute, parse_location};
+use crate::unattended::Unattended;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -39,7 +44,14 @@ use std::sync::Arc;
 pub(crate) fn main() -> ExitCode {
     prepare_process();
     let environment = Environment::of_process();
-    let cli = match Cli::try_parse() {
+    let (arguments, profile) = match crate::profile::arguments(std::env::args_os().collect(), &environment) {
+        Ok(joined) => joined,
+        Err(failure) => {
+            Output::new(wants_json(), false, 0, &environment).failure(&failure);
+            return ExitCode::from(failure.exit as u8);
+        }
+    };
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(bad_arguments(&error, &environment) as u8),
     };
@@ -47,7 +59,25 @@ pub(crate) fn main() -> ExitCode {
     if let Some(note) = environment.restic_note() {
         output.note(&note);
     }
-    let ended = Settings::new(&cli.global, &environment).and_then(|settings| dispatch(cli.command, settings, &output));
+    let ended = (|| {
+        let settings = Settings::new(&cli.global, &environment)?;
+        match &cli.command {
+            Command::Profile(command) => {
+                return profile::run(command, &cli.global, &settings, (&environment, &output));
+            }
+            Command::Schedule(command) => {
+                return schedule::run(command, &cli.global, &settings, (&environment, &output));
+            }
+            Command::Status(args) => {
+                return status::run(args, &cli.global, &settings, (&environment, &output));
+            }
+            Command::Version => return version::run(&output),
+            Command::Generate(command) => return generate::run(command, &output),
+            _ => {}
+        }
+        let metrics_file = cli.global.unattended.metrics_file.as_deref().map(absolute).transpose()?;
+        dispatch(cli.command, settings, &Unattended::new(profile, metrics_file, &environment), &output)
+    })();
     let exit = ended.unwrap_or_else(|failure| {
         output.failure(&failure);
         failure.exit
@@ -63,12 +93,7 @@ fn prepare_process() {
     let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> Result<Exit> {
-    match command {
-        Command::Version => return version::run(output),
-        Command::Generate(command) => return generate::run(&command, output),
-        _ => {}
-    }
+fn dispatch(command: Command, mut settings: Settings, with: &Unattended, output: &Arc<Output>) -> Result<Exit> {
     settings.at = command.at();
     let mut run = Run::new(settings, output.clone());
     let operation = command.name();
@@ -78,7 +103,7 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
             Some(of) => replicate::init(&run, &args, of),
             None => init::run(&run, &args),
         },
-        Command::Backup(args) => backup::run(&run, &args),
+        Command::Backup(args) => with.around(&run, Section::Backup, args.dry_run, || backup::run(&run, &args)),
         Command::Restore(args) => restore::run(&run, &args),
         Command::Dump(args) => dump::run(&run, &args),
         Command::Snapshots(args) => snapshots::run(&run, &args),
@@ -90,19 +115,26 @@ fn dispatch(command: Command, mut settings: Settings, output: &Arc<Output>) -> R
         Command::Stats(args) => stats::run(&run, &args),
         Command::List(args) => list::run(&run, &args),
         Command::Cat(args) => cat::run(&run, &args),
-        Command::Check(args) => check::run(&run, &args),
-        Command::Replicate(args) => replicate::run(&run, &args),
+        Command::Check(args) => with.around(&run, Section::Check, false, || check::run(&run, &args)),
+        Command::Replicate(args) => with.around(&run, Section::Replicate, false, || replicate::run(&run, &args)),
         Command::Copy(args) => copy::run(&run, &args),
         Command::Key(command) => key::run(&run, &command),
         Command::Recover(args) => recover::run(&mut run, &args),
         Command::Residency(command) => residency::run(&mut run, &command),
         Command::Audit(command) => audit::run(&run, &command),
-        Command::Version | Command::Generate(_) => Ok(Exit::Done),
+        Command::Version | Command::Generate(_) | Command::Profile(_) | Command::Schedule(_) | Command::Status(_) => {
+            Ok(Exit::Done)
+        }
     };
     if let Err(failure) = &ended {
         run.record_refusal(operation, destination.as_ref(), failure);
     }
     run.reminded_of_the_past(ended)
+}
+
+/// Whether JSON was asked for, where the arguments could not be parsed.
+fn wants_json() -> bool {
+    std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json")
 }
 
 /// Shows help where it was asked for, and says what is wrong with the arguments otherwise.
@@ -112,9 +144,7 @@ fn bad_arguments(error: &clap::Error, environment: &Environment) -> Exit {
         let _ = error.print();
         return Exit::Done;
     }
-    // The arguments could not be parsed, and JSON was asked for or not.
-    let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
-    if json {
+    if wants_json() {
         let rendered = error.render().to_string();
         let (message, rest) = rendered.split_once("\n\n").unwrap_or((&rendered, ""));
         let message = message.strip_prefix("error: ").unwrap_or(message).trim();

@@ -309,7 +309,7 @@ fn say(run: &Run, to: &Run, source: &Source, place: &Place, report: &ReplicateRe
         count => format!("{} not copied", values::count(count, "OBJECT IS", "OBJECTS ARE")),
     };
     let separator = if run.output.is_terminal() { "\n  " } else { "; " };
-    run.output.text(&format!(
+    run.output.closing(&format!(
         "{outcome}: {} copied ({}), {} there already, {} new, in {}{separator}repository {} at {}, replica at {}",
         values::count(report.objects_copied, "object", "objects"),
         values::size(report.bytes_copied),
