@@ -286,7 +286,7 @@ macro_rules! files {
     };
 }
 
-files! { audit backup check environment generate init key ls output recover replica residency restore snapshots state usage }
+files! { audit backup check environment generate init key ls output recover replica residency restore snapshots state stream usage }
 
 #[test]
 fn a_case_that_does_not_hold_turns_red() {

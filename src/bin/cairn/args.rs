@@ -15,7 +15,7 @@ pub(crate) use audit::{
     AuditCommand, AuditShowArgs, BundleArgs, CosignArgs, DeliverArgs, ExportArgs, ExportFormat, ProveArgs, RecordArgs,
     RecordKind, VerifyArgs, WitnessCommand,
 };
-pub(crate) use backup::BackupArgs;
+pub(crate) use backup::{BackupArgs, StreamArgs};
 pub(crate) use key::{KeyAddArgs, KeyCommand, KeyPasswdArgs, NoteArgs, Role};
 pub(crate) use look::{LsArgs, SnapshotsArgs};
 pub(crate) use replica::{CopyArgs, ReplicateArgs, SiteArgs};

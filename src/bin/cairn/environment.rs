@@ -20,6 +20,15 @@ const KNOWN: [&str; 9] = [
 ];
 /// Variables that will mean something, and mean nothing yet.
 const NOT_YET: [&str; 1] = ["CAIRN_PROFILE"];
+/// What of other programs' variables is a secret that cairn may be using.
+const SECRETS: [&str; 4] =
+    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
+
+/// What a command that cairn runs is not given: everything of cairn's own, and credentials of the store.
+pub(crate) fn withheld() -> impl Iterator<Item = &'static str> {
+    KNOWN.into_iter().chain(NOT_YET).chain(SECRETS)
+}
+
 /// A copy of the environment.
 #[derive(Debug, Default)]
 pub(crate) struct Environment(BTreeMap<OsString, OsString>);

@@ -4,6 +4,7 @@
 mod args;
 mod commands;
 mod environment;
+mod exec;
 mod exit;
 mod failover;
 mod output;
@@ -19,8 +20,9 @@ mod signals;
 mod sites;
 mod sources;
 mod state;
+mod stream;
 mod values;
 
 fn main() -> std::process::ExitCode {
-    commands::main()
+    exec::main().unwrap_or_else(commands::main)
 }
