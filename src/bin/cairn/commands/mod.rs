@@ -3,7 +3,9 @@
 mod audit;
 mod backup;
 mod check;
+mod complete;
 mod copy;
+mod exit_status;
 mod generate;
 mod init;
 mod key;
@@ -31,6 +33,9 @@ use std::sync::Arc;
 pub(crate) fn main() -> ExitCode {
     prepare_process();
     let environment = Environment::of_process();
+    if let Some(code) = complete::main(&environment) {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(bad_arguments(&error, &environment) as u8),
