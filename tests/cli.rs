@@ -288,7 +288,7 @@ macro_rules! files {
 
 files! {
     audit backup check diff dump environment find generate hooks init key ls matrix objects output profile recover replica residency
-    restore schedule snapshots state stats status usage
+    restore schedule snapshots state stats status stream usage
 }
 
 #[test]

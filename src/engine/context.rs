@@ -1,7 +1,7 @@
 //! What every operation is given, and how it fails.
 
 use crate::clock::Clock;
-use crate::fs::FsError;
+use crate::fs::{FsError, StreamError};
 use crate::journal::{Journal, JournalError};
 use crate::progress::{Event, EventSink};
 use crate::repository::{Repository, RepositoryError};
@@ -65,6 +65,9 @@ pub enum EngineError {
     /// What is given out cannot be written.
     #[error("the output cannot be written")]
     Output(#[source] std::io::Error),
+    /// The stream that is backed up.
+    #[error(transparent)]
+    Stream(StreamError),
     /// Told to stop.
     #[error("interrupted")]
     Interrupted,
@@ -77,6 +80,15 @@ pub enum EngineError {
     /// A worker thread could not be started or ended early.
     #[error("a worker thread {0}")]
     Worker(&'static str),
+}
+
+impl From<StreamError> for EngineError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Interrupted => Self::Interrupted,
+            error => Self::Stream(error),
+        }
+    }
 }
 
 /// What an operation works with: store, clock, randomness (inside the repository), executor and sink are all parameters, so

@@ -93,8 +93,13 @@ const PACK_SIZE: PackSize = PackSize { from: 48 << 10, to: 64 << 10 };
 
 /// Backs up.
 pub(in crate::engine) fn back_up(cx: &Context, source: &Path) -> BackupReport {
-    let options = BackupOptions {
-        sources: vec![source.to_path_buf()],
+    backup::run(cx, &options(source)).unwrap()
+}
+
+/// What a backup of this directory is told.
+pub(in crate::engine) fn options(source: &Path) -> BackupOptions {
+    BackupOptions {
+        sources: vec![source.to_path_buf()].into(),
         excludes: crate::fs::ExcludeOptions::default(),
         one_file_system: false,
         compression: Level::default(),
@@ -114,8 +119,7 @@ pub(in crate::engine) fn back_up(cx: &Context, source: &Path) -> BackupReport {
         allow_empty_source: false,
         checkpoint_every: Duration::from_secs(3600),
         pack_sizes: Some([PACK_SIZE, PACK_SIZE]),
-    };
-    backup::run(cx, &options).unwrap()
+    }
 }
 
 /// The newest snapshot.

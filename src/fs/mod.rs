@@ -27,6 +27,7 @@ mod read;
 mod source;
 mod special;
 mod stat;
+mod stream;
 mod target;
 mod xattr;
 
@@ -39,5 +40,6 @@ pub use new_file::NewFile;
 pub use read::SourceFile;
 pub use source::{DirEntry, SourceDir};
 pub use stat::{FileId, FileKind, Stat};
+pub use stream::{SourceStream, StreamError, StreamSource};
 pub use target::{Target, TargetDir};
 pub use xattr::Xattrs;

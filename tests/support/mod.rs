@@ -92,7 +92,7 @@ pub fn context(repository: Repository, workers: usize) -> Context {
 pub fn backup_options(sources: &[&Path]) -> BackupOptions {
     let small = PackSize { from: 64 << 10, to: 96 << 10 };
     BackupOptions {
-        sources: sources.iter().map(|p| PathBuf::from(*p)).collect(),
+        sources: sources.iter().map(|p| PathBuf::from(*p)).collect::<Vec<_>>().into(),
         excludes: cairn::fs::ExcludeOptions::default(),
         one_file_system: false,
         compression: cairn::codec::Level::default(),

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// A small generator of numbers (SplitMix64, Steele et al. 2014).
+#[derive(Debug)]
 pub struct Numbers(pub u64);
 
 impl Numbers {

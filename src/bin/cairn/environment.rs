@@ -38,6 +38,14 @@ const FOR_HOOKS: [&str; 12] = [
     "DBUS_SESSION_BUS_ADDRESS",
     "INVOCATION_ID",
 ];
+/// What of other programs' variables is a secret that cairn may be using.
+const SECRETS: [&str; 4] =
+    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
+
+/// What a command that cairn runs is not given: everything of cairn's own, and credentials of the store.
+pub(crate) fn withheld() -> impl Iterator<Item = &'static str> {
+    KNOWN.into_iter().chain(SECRETS)
+}
 
 /// A copy of the environment.
 #[derive(Debug, Default)]

@@ -247,6 +247,11 @@ fn of_engine(error: &EngineError) -> Class {
             "suspicious-source",
             "is something not mounted? If this is right, say so with --allow-empty-source",
         ),
+        E::Stream(_) => (
+            Exit::Failed,
+            "stream-failed",
+            "what it says itself stands above; correct it and run the same command again: what was uploaded is kept and reused",
+        ),
         E::NothingToDo => (Exit::Failed, "nothing-to-do", "check the paths and excludes"),
         E::Interrupted => {
             (Exit::Interrupted, "interrupted", "what was uploaded is kept and reused: run the same command again")

@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod entry;
 mod environment;
+mod exec;
 mod exit;
 mod failover;
 mod history;
@@ -24,10 +25,11 @@ mod signals;
 mod sites;
 mod sources;
 mod state;
+mod stream;
 mod systemd;
 mod unattended;
 mod values;
 
 fn main() -> std::process::ExitCode {
-    commands::main()
+    exec::main().unwrap_or_else(commands::main)
 }

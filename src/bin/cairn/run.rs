@@ -385,11 +385,11 @@ impl Run {
     }
 
     /// Those of `paths` that are on the same disk as the repository.
-    pub(crate) fn on_same_disk<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Vec<&'a Path> {
+    pub(crate) fn on_same_disk<'a>(&self, paths: impl IntoIterator<Item = &'a Path>) -> Vec<&'a Path> {
         let Location::Local(repository) = self.location() else { return Vec::new() };
         let device = |path: &Path| path.symlink_metadata().ok().map(|metadata| metadata.dev());
         let Some(own) = repository.metadata().ok().map(|metadata| metadata.dev()) else { return Vec::new() };
-        paths.into_iter().map(PathBuf::as_path).filter(|path| device(path) == Some(own)).collect()
+        paths.into_iter().filter(|path| device(path) == Some(own)).collect()
     }
 
     /// What must never be backed up: the repository, the cache and the state.

@@ -35,7 +35,7 @@ pub(super) struct Dir {
     /// The open directory.
     pub(super) source: SourceDir,
     name: Vec<u8>,
-    /// Metadata of the directory itself; `None` for the root, which has no node.
+    /// Metadata of the directory itself; `None` for the root of the snapshot, which has no node.
     metadata: Option<Metadata>,
     up: Option<(Arc<Dir>, usize)>,
     /// Its node in the parent snapshot, and how many entries it had there.
@@ -72,6 +72,12 @@ impl Dir {
     /// The root's tree, once everything is done.
     pub(super) fn tree(&self) -> Option<TreeId> {
         self.tree.get().copied()
+    }
+
+    /// Its own node, once everything is done; `None` for the root.
+    pub(super) fn node(&self) -> Option<Node> {
+        let (metadata, tree) = (self.metadata.clone()?, self.tree()?);
+        Some(Node { name: self.name.clone(), metadata, content: Content::Directory { tree } })
     }
 
     /// Announces an entry that will be brought later.
@@ -140,10 +146,9 @@ impl Dir {
             Some((tree, count)) if identical == nodes.len() && count == nodes.len() => tree,
             _ => store_directory(&nodes, store)?,
         };
-        // The root is asked for its tree once; nobody else is.
+        // A directory is closed once.
         let _ = self.tree.set(tree);
-        let Some(metadata) = &self.metadata else { return Ok(Closed { node: None, identical: false }) };
-        let node = Node { name: self.name.clone(), metadata: metadata.clone(), content: Content::Directory { tree } };
+        let Some(node) = self.node() else { return Ok(Closed { node: None, identical: false }) };
         let known = self.parent.as_ref().map(|(node, _)| node);
         let identical = known == Some(&node);
         tally.count(|s| match known {
@@ -174,7 +179,7 @@ fn ends_page(node: &Node, entries: usize, bytes: usize) -> bool {
 }
 
 /// Stores a directory: one tree, or pages and the tree that names them.
-fn store_directory(nodes: &[Node], store: &Store) -> Result<TreeId> {
+pub(super) fn store_directory(nodes: &[Node], store: &Store) -> Result<TreeId> {
     let failed = RepositoryError::encode("directory");
     let add = |encoded: crate::format::wire::Result<EncodedTree>| -> Result<TreeId> {
         store.add_tree(&encoded.map_err(&failed)?)

@@ -3,10 +3,12 @@
 mod dir;
 mod options;
 mod parent;
+mod placed;
 mod queue;
 mod run;
 mod scan;
 mod selection;
+mod source;
 pub(in crate::engine) mod store;
 mod tally;
 mod task;
@@ -16,3 +18,4 @@ pub(in crate::engine) mod writing;
 
 pub use options::{BackupOptions, BackupReport};
 pub use run::run;
+pub use source::Sources;

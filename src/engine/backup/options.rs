@@ -3,19 +3,19 @@
 use crate::clock::Timestamp;
 use crate::codec::Level;
 use crate::crypto::sign::Identity;
+use crate::engine::backup::source::Sources;
 use crate::format::cell::{CellEntries, Failure, Statistics};
 use crate::fs::ExcludeOptions;
 use crate::id::{SessionId, TreeId};
 use crate::repository::pack_writer::PackSize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What and how to back up.
 #[derive(Debug)]
 pub struct BackupOptions {
-    /// Absolute paths; a path below another one is part of it.
-    pub sources: Vec<PathBuf>,
+    /// What is backed up.
+    pub sources: Sources,
     /// What to leave out. Patterns are kept in the snapshot.
     pub excludes: ExcludeOptions,
     /// Stay on the file system of each source.

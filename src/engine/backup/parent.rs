@@ -47,7 +47,7 @@ impl Parent {
 
 /// The paths of a snapshot as they are recorded.
 pub(super) fn paths(options: &BackupOptions) -> Vec<Vec<u8>> {
-    let mut paths: Vec<_> = options.sources.iter().map(|p| p.as_os_str().as_bytes().to_vec()).collect();
+    let mut paths: Vec<_> = options.sources.stored().iter().map(|p| p.as_os_str().as_bytes().to_vec()).collect();
     paths.sort();
     paths.dedup();
     paths
@@ -192,4 +192,66 @@ pub(super) fn compare(stat: &Stat, node: &Node, parent: &Parent, options: &Backu
         && (stat.uid, stat.gid) == (metadata.owner.uid, metadata.owner.gid)
         && links == (metadata.links, metadata.device);
     if same { Reuse::Node } else { Reuse::Content }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing;
+    use crate::format::node::{Body, Metadata};
+    use crate::fs::{FileKind, Owners, metadata};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp { seconds, nanoseconds: 1 }
+    }
+
+    /// What each option leaves out of account, and that it leaves nothing else out.
+    #[test]
+    fn what_counts_as_unchanged() {
+        let stat = Stat {
+            kind: FileKind::File,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            size: 5,
+            mtime: at(1000),
+            ctime: at(1000),
+            inode: 7,
+            device: 1,
+            links: 1,
+            blocks: 8,
+            rdev_major: 0,
+            rdev_minor: 0,
+            mount_id: 0,
+        };
+        let content = Content::File { size: 5, sparse: false, inconsistent: false, body: Body::Inline(vec![0; 5]) };
+        let metadata = Metadata { device: 0, ..metadata(&stat, &Owners::new(), Vec::new()) };
+        let node = Node { name: b"f".to_vec(), metadata, content };
+        let (session, tree) = (SessionId::from_bytes([1; 16]), TreeId::from_bytes([1; 32]));
+        let parent = Parent { session, tree, is_snapshot: true, started: at(9000), totals: (1, 5) };
+        let compared = |stat: Stat, [force, ignore_ctime, ignore_inode]: [bool; 3]| {
+            let options =
+                BackupOptions { force, ignore_ctime, ignore_inode, ..testing::options(std::path::Path::new("/")) };
+            compare(&stat, &node, &parent, &options)
+        };
+        use Reuse::{Content as C, Node as N, Nothing as X};
+        let (ctime, inode) = (Stat { ctime: at(2000), ..stat }, Stat { inode: 8, ..stat });
+        let cases = [
+            ("nothing", stat, [N, N, N, N]),
+            ("change time", ctime, [X, C, X, C]),
+            ("inode", inode, [X, X, C, C]),
+            ("both", Stat { inode: 8, ..ctime }, [X, X, X, C]),
+            ("mode and change time", Stat { mode: 0o600, ..ctime }, [X, C, X, C]),
+            ("time of the content", Stat { mtime: at(2000), ..ctime }, [X, X, X, X]),
+            ("length", Stat { size: 6, ..stat }, [X, X, X, X]),
+            ("kind", Stat { kind: FileKind::Fifo, ..stat }, [X, X, X, X]),
+            ("changed as it was read", Stat { ctime: at(9000), ..stat }, [X, C, X, C]),
+            ("changed as it was read, by content", Stat { mtime: at(9000), ctime: at(9000), ..stat }, [X, X, X, X]),
+        ];
+        let options = [[false; 3], [false, true, false], [false, false, true], [false, true, true]];
+        for (what, stat, expected) in cases {
+            assert_eq!(options.map(|options| compared(stat, options)), expected, "{what}");
+            assert_eq!(compared(stat, [true; 3]), X, "{what}, forced");
+        }
+    }
 }

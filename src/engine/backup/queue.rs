@@ -49,12 +49,18 @@ impl SealQueue {
     }
 
     /// Hands a group over, or seals it here when there is no room. It is empty afterwards.
+    ///
+    /// # Errors
+    /// What the store says; [`EngineError::Worker`] when a worker failed.
     pub(super) fn seal(&self, group: &mut Group, coder: &mut Coder, store: &Store) -> Result<()> {
         if group.is_empty() {
             return Ok(());
         }
         if self.workers > 1 {
             let mut state = self.lock();
+            if state.failed {
+                return Err(EngineError::Worker("failed"));
+            }
             if state.seals.len() < self.workers * SEALS_PER_WORKER {
                 let spare = state.spare.pop().unwrap_or_default();
                 state.seals.push_back(std::mem::replace(group, spare));

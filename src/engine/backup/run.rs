@@ -6,13 +6,15 @@
 use crate::engine::backup::dir::Dir;
 use crate::engine::backup::options::{BackupOptions, BackupReport};
 use crate::engine::backup::parent::{self, Parent};
+use crate::engine::backup::placed::{Place, Read};
 use crate::engine::backup::queue::SealQueue;
 use crate::engine::backup::scan::{ScanContext, Scanner};
 use crate::engine::backup::selection::Selection;
+use crate::engine::backup::source::Sources;
 use crate::engine::backup::store::Coder;
 use crate::engine::backup::tally::Tally;
 use crate::engine::backup::walk::{WalkContext, Walker};
-use crate::engine::backup::workers::{self, WorkContext};
+use crate::engine::backup::workers::{self, Executor, WorkContext};
 use crate::engine::backup::writing::{self, Author, Outcomes, Writing};
 use crate::engine::context::{Context, EngineError, Result};
 use crate::format::cell::{CellEntries, Failure, Outcome, Statistics};
@@ -53,8 +55,7 @@ pub fn run(cx: &Context, options: &BackupOptions) -> Result<BackupReport> {
 }
 
 fn backup(cx: &Context, options: &BackupOptions, begun: Duration) -> Result<BackupReport> {
-    let selection = Selection::new(&options.sources)?;
-    if options.sources.is_empty() {
+    if options.sources.stored().is_empty() {
         return Err(EngineError::NothingToDo);
     }
     let excludes = Excludes::new(&options.excludes)?;
@@ -62,7 +63,7 @@ fn backup(cx: &Context, options: &BackupOptions, begun: Duration) -> Result<Back
     // What checkpoints of this run added; the last pass sees it as known already.
     let mut earlier = Statistics::default();
     loop {
-        let pass = pass(cx, options, &excludes, &selection)?;
+        let pass = pass(cx, options, &excludes)?;
         adopted_packs += pass.session.adopted.len() as u64;
         let previous = pass.parents.first().copied();
         let mut report = BackupReport {
@@ -114,7 +115,49 @@ fn workers(cx: &Context) -> usize {
     cx.workers.min(usize::try_from(affordable).unwrap_or(usize::MAX).max(1))
 }
 
-fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes, selection: &Selection) -> Result<Pass> {
+/// What a pass read, whose files may still be under way.
+enum Top {
+    Root(Arc<Dir>),
+    Placed(Box<(Place, Read)>),
+}
+
+impl Top {
+    /// Reads all sources. Returns whether it was cut short for a checkpoint, too: never for a stream, which cannot be read again.
+    fn read(
+        options: &BackupOptions,
+        parents: &[Parent],
+        mut walker: Walker<'_>,
+        executor: &mut Executor<'_>,
+        work: WorkContext<'_>,
+        scanner: impl FnOnce() -> Result<Scanner>,
+    ) -> Result<(Self, bool)> {
+        let top = match &options.sources {
+            Sources::Paths(paths) => Self::Root(walker.walk(Selection::new(paths)?, parents, executor)?),
+            Sources::PathAs { path, stored } => {
+                let place = Place::new(stored, parents, &mut walker)?;
+                let read = place.read_path(path, &mut walker, executor, work, scanner)?;
+                Self::Placed(Box::new((place, read)))
+            }
+            Sources::Stream { stored, stream } => {
+                let place = Place::new(stored, parents, &mut walker)?;
+                let read = place.read_stream(&**stream, walker.w, executor, work, scanner)?;
+                Self::Placed(Box::new((place, read)))
+            }
+        };
+        Ok((top, walker.cut))
+    }
+
+    /// The root of the snapshot, when nothing is under way any more.
+    fn tree(&self, w: WalkContext<'_>) -> Result<TreeId> {
+        let tree = match self {
+            Self::Root(dir) => dir.tree(),
+            Self::Placed(placed) => placed.0.finish(&placed.1, w)?,
+        };
+        tree.ok_or(EngineError::Worker("left a directory open"))
+    }
+}
+
+fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes) -> Result<Pass> {
     let author = Author {
         identity: &options.identity,
         host_name: options.host_name.as_bytes(),
@@ -133,24 +176,22 @@ fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes, selection: &
 
     let scan =
         ScanContext { chunker: &chunker, store, seals: &queue, sink: &*cx.sink, journal: &*cx.journal, stop: &cx.stop };
-    let (mut root, mut cut): (Option<Arc<Dir>>, bool) = (None, false);
-    let worked = workers::run(
-        &queue,
-        WorkContext { scan, tally: &tally },
-        || Ok(Scanner::new(&chunker, Coder::new(options.compression)?)),
-        |executor| {
-            let w = WalkContext { cx, options, excludes, reader: &reader, store, tally: &tally };
-            let mut walker = Walker::new(w)?;
-            root = Some(walker.walk(selection.clone(), &parents, executor)?);
-            cut = walker.cut;
-            Ok(())
-        },
-    );
+    let work = WorkContext { scan, tally: &tally, sources: &options.sources };
+    let w = WalkContext { cx, options, excludes, reader: &reader, store, tally: &tally };
+    let scanner = || Ok(Scanner::new(&chunker, Coder::new(options.compression)?));
+    let mut read = None;
+    let worked = workers::run(&queue, work, scanner, |executor| {
+        read = Some(Top::read(options, &parents, Walker::new(w)?, executor, work, scanner)?);
+        Ok(())
+    });
+    let tree = worked.and_then(|()| match &read {
+        Some((top, cut)) => Ok((top.tree(w)?, *cut)),
+        None => Err(EngineError::Worker("left nothing")),
+    });
     // Interrupted or not, what was sealed becomes durable, so that the next run can take it over.
     let published = writing.finish();
-    worked?;
+    let (tree, cut) = tree?;
     let published = published?;
-    let tree = root.and_then(|dir| dir.tree()).ok_or(EngineError::Worker("left a directory open"))?;
     let (mut statistics, failures) = tally.report();
     [statistics.chunks_new, statistics.chunks_known, statistics.data_added_bytes] = writing.added();
     statistics.data_added_packed_bytes = published.bytes;

@@ -7,7 +7,7 @@ use crate::engine::context::{EngineError, Result};
 use crate::format::node::{Body, INLINE_MAX};
 use crate::format::tree::{FILE_LISTS_MAX, LIST_CHUNKS_MAX, encode_list};
 use crate::format::wire::FormatError;
-use crate::fs::{FsError, SourceDir, SourceFile, Stat};
+use crate::fs::{FsError, SourceDir, SourceFile, SourceStream, Stat};
 use crate::id::{ChunkId, TreeId};
 use crate::journal::Journal;
 use crate::progress::{Event, EventSink};
@@ -177,7 +177,47 @@ impl Scanner {
             }
         }
         file.advise_sequential();
-        self.stream(file, cx)
+        let mut offset = 0;
+        let fill = |buffer: &mut [u8]| {
+            let read = file.read_at(offset, buffer)?;
+            offset += read as u64;
+            Ok(read)
+        };
+        self.stream(0, fill, cx)
+    }
+
+    /// Reads a stream to its end. Equal content is cut as in a file.
+    ///
+    /// # Errors
+    /// What the stream or the store says.
+    pub(super) fn scan_stream(&mut self, stream: &mut dyn SourceStream, cx: ScanContext<'_>) -> Result<(u64, Body)> {
+        let mut fill = |buffer: &mut [u8]| {
+            let mut filled = 0;
+            while filled < buffer.len() {
+                match stream.read(&mut buffer[filled..]).map_err(EngineError::from)? {
+                    0 => break,
+                    read => filled += read,
+                }
+            }
+            Ok(filled)
+        };
+        let whole_below = cx.chunker.params().whole_file_below() as usize;
+        let scanned = match fill(&mut self.buffer[..whole_below]) {
+            Ok(read) if read < whole_below => {
+                cx.sink.event(&Event::Bytes { count: read as u64 });
+                return Ok((read as u64, self.whole(read, cx)?));
+            }
+            Ok(read) => {
+                cx.sink.event(&Event::Bytes { count: read as u64 });
+                self.stream(read, fill, cx)
+            }
+            Err(error) => Err(error),
+        };
+        match scanned {
+            Ok(scanned) => Ok(scanned),
+            Err(ScanError::File(error)) => Err(error.into()),
+            Err(ScanError::Run(error)) => Err(error),
+        }
     }
 
     fn whole(&mut self, len: usize, cx: ScanContext<'_>) -> Result<Body> {
@@ -191,17 +231,23 @@ impl Scanner {
         Ok(Body::Chunks(vec![cx.store.add_chunk(bytes, &mut self.small)]))
     }
 
-    fn stream(&mut self, file: &SourceFile, cx: ScanContext<'_>) -> std::result::Result<(u64, Body), ScanError> {
+    /// Cuts what is in the buffer already (`filled` bytes) and what `fill` puts there: a full buffer until the end.
+    fn stream(
+        &mut self,
+        mut filled: usize,
+        mut fill: impl FnMut(&mut [u8]) -> std::result::Result<usize, ScanError>,
+        cx: ScanContext<'_>,
+    ) -> std::result::Result<(u64, Body), ScanError> {
         let longest = cx.chunker.params().maximum();
-        let (mut offset, mut filled, mut ended) = (0_u64, 0, false);
+        let (mut total, mut ended) = (filled as u64, false);
         let mut ids = Ids::default();
         loop {
             cx.go_on()?;
             if !ended {
-                let read = file.read_at(offset, &mut self.buffer[filled..])?;
+                let read = fill(&mut self.buffer[filled..])?;
                 cx.sink.event(&Event::Bytes { count: read as u64 });
                 ended = filled + read < self.buffer.len();
-                offset += read as u64;
+                total += read as u64;
                 filled += read;
             }
             let mut start = 0;
@@ -221,6 +267,6 @@ impl Scanner {
             }
         }
         cx.seals.seal(&mut self.large, &mut self.coder, cx.store)?;
-        Ok((offset, ids.into_body(cx.store)?))
+        Ok((total, ids.into_body(cx.store)?))
     }
 }

@@ -33,7 +33,11 @@ impl Selection {
     }
 }
 
-fn components(path: &Path) -> Result<Vec<Vec<u8>>> {
+/// The names of an absolute path, from the root on.
+///
+/// # Errors
+/// [`EngineError::Setting`] for a path that is not absolute or has `.` or `..` in it.
+pub(super) fn components(path: &Path) -> Result<Vec<Vec<u8>>> {
     let bad = || EngineError::Setting(format!("{} is not an absolute path without . and ..", path.display()));
     let mut parts = path.components();
     if parts.next() != Some(Component::RootDir) {

@@ -2,10 +2,10 @@
 
 use crate::engine::context::chain;
 use crate::format::cell::{CELL_FAILURES_MAX, CELL_TEXT_MAX, Failure, Statistics};
-use crate::format::node::{Metadata, Xattr};
+use crate::format::node::{Metadata, Owner, Xattr};
 use crate::fs::{FileKind, FsError, Owners, Stat, Xattrs, metadata};
 use crate::progress::{Event, EventSink};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most bytes of attributes kept of one entry: a tree page has to hold it.
 const XATTR_BYTES_MAX: usize = 4 << 20;
@@ -35,6 +35,11 @@ impl Tally {
     pub(super) fn report(&self) -> (Statistics, Vec<Failure>) {
         let guard = self.lock();
         (guard.0, guard.1.clone())
+    }
+
+    /// An owner by its numbers.
+    pub(super) fn owner(&self, uid: u32, gid: u32) -> Arc<Owner> {
+        self.owners.get(uid, gid)
     }
 
     /// Metadata as it is stored: link count and device only where they say something, and the same for each run.

@@ -11,6 +11,7 @@ use crate::engine::backup::workers::Executor;
 use crate::engine::context::{Context, EngineError, Result, chain};
 use crate::format::node::{Content, Node};
 use crate::fs::{Excludes, FileKind, FsError, SourceDir, Stat};
+use crate::id::TreeId;
 use crate::progress::Event;
 use crate::repository::pack_reader::{PackReader, ReadBuffers};
 use std::os::unix::ffi::OsStrExt;
@@ -32,6 +33,29 @@ pub(super) struct WalkContext<'a> {
     pub(super) tally: &'a Tally,
 }
 
+impl WalkContext<'_> {
+    /// Counts a file that is taken over unread.
+    pub(super) fn unchanged(&self, size: u64) {
+        self.tally.count(|s| {
+            s.files_unmodified += 1;
+            s.total_files += 1;
+            s.total_bytes += size;
+        });
+        self.cx.event(&Event::EntryDone { size, unchanged: true });
+    }
+}
+
+/// A directory of the host that stands elsewhere in the snapshot.
+pub(super) struct Grafted {
+    pub(super) source: SourceDir,
+    /// Its name there; empty for the root.
+    pub(super) name: Vec<u8>,
+    /// Its node in the first parent.
+    pub(super) known: Option<Node>,
+    /// What the parents have there.
+    pub(super) below: Vec<(Parent, TreeId)>,
+}
+
 /// A name and what the host says of it.
 type Entry = (Vec<u8>, Stat);
 
@@ -45,7 +69,7 @@ struct Frame {
 
 /// A walk under way.
 pub(super) struct Walker<'a> {
-    w: WalkContext<'a>,
+    pub(super) w: WalkContext<'a>,
     buffers: ReadBuffers,
     stack: Vec<Frame>,
     batch: Batch,
@@ -89,14 +113,48 @@ impl<'a> Walker<'a> {
     ) -> Result<Arc<Dir>> {
         let source = SourceDir::open_root(Path::new("/"))?;
         let device = source.stat_self()?.device;
-        let parents = parents
-            .iter()
-            .map(|p| parent::load(self.w.reader, &mut self.buffers, *p, &p.tree))
-            .collect::<Result<Vec<_>>>()?;
+        let parents = self.load(parents.iter().map(|p| (*p, p.tree)).collect())?;
         let known = None;
-        let root =
-            self.enter(source, selection, Entering { name: Vec::new(), stat: None, up: None, known, parents, device })?;
-        let root = root.ok_or(EngineError::NothingToDo)?;
+        let entering = Entering { name: Vec::new(), stat: None, up: None, known, parents, device };
+        self.walk_from(source, selection, entering, executor)
+    }
+
+    /// Walks one directory that stands elsewhere in the snapshot; returns it as [`Walker::walk`] does.
+    pub(super) fn walk_as(&mut self, grafted: Grafted, executor: &mut Executor<'_>) -> Result<Arc<Dir>> {
+        let Grafted { source, name, known, below } = grafted;
+        let stat = source.stat_self()?;
+        let parents = self.load(below)?;
+        // The root of the snapshot has no metadata.
+        let own = Some(stat).filter(|_| !name.is_empty());
+        let entering = Entering { name, stat: own, up: None, known, parents, device: stat.device };
+        self.walk_from(source, Selection::All, entering, executor)
+    }
+
+    /// The nodes of a parent on the way to a path, as far as there are any.
+    pub(super) fn way(&mut self, parent: &Parent, names: &[Vec<u8>]) -> Result<Vec<Node>> {
+        let (mut way, mut tree) = (Vec::new(), parent.tree);
+        for name in names {
+            let mut dir = parent::load(self.w.reader, &mut self.buffers, *parent, &tree)?;
+            let Some(node) = dir.find(name) else { break };
+            way.push(node.clone());
+            let Content::Directory { tree: next } = node.content else { break };
+            tree = next;
+        }
+        Ok(way)
+    }
+
+    fn load(&mut self, trees: Vec<(Parent, TreeId)>) -> Result<Vec<ParentDir>> {
+        trees.into_iter().map(|(parent, tree)| parent::load(self.w.reader, &mut self.buffers, parent, &tree)).collect()
+    }
+
+    fn walk_from(
+        &mut self,
+        source: SourceDir,
+        selection: Selection,
+        entering: Entering,
+        executor: &mut Executor<'_>,
+    ) -> Result<Arc<Dir>> {
+        let root = self.enter(source, selection, entering)?.ok_or(EngineError::NothingToDo)?;
         while let Some(frame) = self.stack.last_mut() {
             if self.w.cx.is_stopped() {
                 return Err(EngineError::Interrupted);
@@ -288,7 +346,7 @@ impl<'a> Walker<'a> {
         let known = found.is_some();
         match found {
             Some((node, Reuse::Node, first)) => {
-                self.unchanged(node.size());
+                self.w.unchanged(node.size());
                 frame.dir.put(slot, node, first);
                 return Ok(());
             }
@@ -296,7 +354,7 @@ impl<'a> Walker<'a> {
                 Ok(read) => {
                     let xattrs = self.w.tally.keep(|| frame.dir.source.path_of(&name), read, &*self.w.cx.sink);
                     node.metadata = self.w.tally.metadata(&stat, xattrs);
-                    self.unchanged(node.size());
+                    self.w.unchanged(node.size());
                     frame.dir.put(slot, node, false);
                     return Ok(());
                 }
@@ -321,15 +379,6 @@ impl<'a> Walker<'a> {
         self.batch_bytes = self.batch_bytes.saturating_add(stat.size);
         self.batch.push(FileTask { dir, slot, name, stat, known });
         Ok(())
-    }
-
-    fn unchanged(&self, size: u64) {
-        self.w.tally.count(|s| {
-            s.files_unmodified += 1;
-            s.total_files += 1;
-            s.total_bytes += size;
-        });
-        self.w.cx.event(&Event::EntryDone { size, unchanged: true });
     }
 
     fn visit_other(
@@ -387,7 +436,7 @@ impl<'a> Walker<'a> {
             Selection::Only(_) => stat.map_or(frame.device, |s| s.device),
         };
         let mut known = None;
-        let mut inside: Vec<(Parent, crate::id::TreeId)> = Vec::new();
+        let mut inside: Vec<(Parent, TreeId)> = Vec::new();
         for (index, dir) in frame.parents.iter_mut().enumerate() {
             let parent = dir.parent;
             let Some(node) = dir.find(&name) else { continue };
@@ -402,10 +451,7 @@ impl<'a> Walker<'a> {
         frame.dir.expect();
         let up = Some((Arc::clone(&frame.dir), slot));
         let owner = Arc::clone(&frame.dir);
-        let parents = inside
-            .into_iter()
-            .map(|(parent, tree)| parent::load(self.w.reader, &mut self.buffers, parent, &tree))
-            .collect::<Result<Vec<_>>>()?;
+        let parents = self.load(inside)?;
         let entering = Entering { name, stat, up, known, parents, device };
         if self.enter(source, selection, entering)?.is_none() {
             owner.complete(slot, None, false, self.w.store, self.w.tally)?;

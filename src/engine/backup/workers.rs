@@ -7,9 +7,10 @@
 
 use crate::engine::backup::queue::{Job, SealQueue};
 use crate::engine::backup::scan::{ScanContext, ScanError, Scanned, Scanner};
+use crate::engine::backup::source::Sources;
 use crate::engine::backup::store::Store;
 use crate::engine::backup::tally::Tally;
-use crate::engine::backup::task::{Batch, FileTask};
+use crate::engine::backup::task::Batch;
 use crate::engine::context::{EngineError, Result};
 use crate::format::node::{Content, Node};
 use crate::journal::{FileEvent, FileRecord, Journal};
@@ -20,18 +21,25 @@ use crate::progress::{Event, EventSink};
 pub(super) struct WorkContext<'a> {
     pub(super) scan: ScanContext<'a>,
     pub(super) tally: &'a Tally,
+    pub(super) sources: &'a Sources,
 }
 
 /// The node of a file that was read.
-fn node_of(task: &FileTask, scanned: Scanned, tally: &Tally, sink: &dyn EventSink) -> Node {
+pub(super) fn node_of(
+    name: Vec<u8>,
+    path: Vec<u8>,
+    known: bool,
+    scanned: Scanned,
+    tally: &Tally,
+    sink: &dyn EventSink,
+) -> Node {
     let Scanned { stat, xattrs, size, inconsistent, body } = scanned;
-    let xattrs = tally.keep(|| task.dir.source.path_of(&task.name), xattrs, sink);
+    let xattrs = tally.keep(|| path.clone(), xattrs, sink);
     if inconsistent {
-        let path = task.dir.source.path_of(&task.name);
         sink.event(&Event::Warning { path: &path, message: "kept changing while it was read; kept as it came" });
     }
     tally.count(|s| {
-        if task.known {
+        if known {
             s.files_changed += 1;
         } else {
             s.files_new += 1;
@@ -43,14 +51,14 @@ fn node_of(task: &FileTask, scanned: Scanned, tally: &Tally, sink: &dyn EventSin
     });
     sink.event(&Event::EntryDone { size, unchanged: false });
     let content = Content::File { size, sparse: stat.is_sparse(), inconsistent, body };
-    Node { name: task.name.clone(), metadata: tally.metadata(&stat, xattrs), content }
+    Node { name, metadata: tally.metadata(&stat, xattrs), content }
 }
 
-/// Puts a file that was read on record.
-fn record(task: &FileTask, scanned: &Scanned, journal: &dyn Journal) -> Result<()> {
+/// Puts a file that was read on record, under its path in the snapshot.
+pub(super) fn record(path: &[u8], scanned: &Scanned, journal: &dyn Journal) -> Result<()> {
     let event = if scanned.inconsistent { FileEvent::TransmittedChanging } else { FileEvent::Transmitted };
-    let (path, content) = (task.dir.source.path_of(&task.name), scanned.body.digest());
-    Ok(journal.file(&FileRecord { event, path: &path, size: scanned.size, content: Some(&content) })?)
+    let content = scanned.body.digest();
+    Ok(journal.file(&FileRecord { event, path, size: scanned.size, content: Some(&content) })?)
 }
 
 fn run_batch(batch: Batch, scanner: &mut Scanner, cx: WorkContext<'_>) -> Result<()> {
@@ -59,8 +67,9 @@ fn run_batch(batch: Batch, scanner: &mut Scanner, cx: WorkContext<'_>) -> Result
         let scanned = scanner.scan(&task.dir.source, &task.name, &task.stat, cx.scan);
         let node = match scanned {
             Ok(scanned) => {
-                record(&task, &scanned, cx.scan.journal)?;
-                Some(node_of(&task, scanned, cx.tally, cx.scan.sink))
+                let path = task.dir.source.path_of(&task.name);
+                record(&cx.sources.stored_path(path.clone()), &scanned, cx.scan.journal)?;
+                Some(node_of(task.name.clone(), path, task.known, scanned, cx.tally, cx.scan.sink))
             }
             Err(ScanError::File(error)) => {
                 cx.tally.lost(&task.dir.source.path_of(&task.name), &error, cx.scan.sink);
@@ -110,6 +119,25 @@ impl Executor<'_> {
         match self {
             Self::Queue(queue) => queue.push(batch),
             Self::Inline(scanner, cx) => run_batch(batch, scanner, *cx),
+        }
+    }
+
+    /// Reads something in the caller, beside the workers, to whom it hands groups to be sealed.
+    pub(super) fn in_caller<R>(
+        &mut self,
+        cx: WorkContext<'_>,
+        scanner: impl FnOnce() -> Result<Scanner>,
+        read: impl FnOnce(&mut Scanner, WorkContext<'_>) -> Result<R>,
+    ) -> Result<R> {
+        match self {
+            Self::Inline(scanner, cx) => read(scanner, *cx),
+            Self::Queue(_) => {
+                let mut scanner = scanner()?;
+                let result = read(&mut scanner, cx);
+                // As at the end of a worker: what was claimed must be stored.
+                flush(&mut scanner, cx.scan.store)?;
+                result
+            }
         }
     }
 }

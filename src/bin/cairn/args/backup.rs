@@ -12,8 +12,8 @@ use std::path::PathBuf;
 /// cairn's own repository, cache and state are never backed up.
 #[derive(Debug, Args)]
 pub(crate) struct BackupArgs {
-    /// What to back up
-    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "files_from0"])]
+    /// What to back up; with --stdin-from-command, the command and its arguments: put them last, after --
+    #[arg(value_name = "PATH", required_unless_present_any = ["files_from", "files_from0", "stdin"])]
     pub(crate) paths: Vec<PathBuf>,
     /// Create the repository first, where this machine has never known one
     #[arg(long)]
@@ -63,6 +63,11 @@ pub(crate) struct BackupArgs {
     /// Take paths from this file, each ended by a zero byte; - is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) files_from0: Vec<PathBuf>,
+    /// Store the one PATH, and what is in it, under this path in the snapshot; excludes go by where it is
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["files_from", "files_from0"])]
+    pub(crate) as_path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) stream: StreamArgs,
     /// Snapshot to compare with [default: this host's last one of the same paths]
     #[arg(long, value_name = "SNAPSHOT", conflicts_with = "force")]
     pub(crate) parent: Option<String>,
@@ -82,3 +87,34 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) purpose: String,
 }
+
+/// A stream instead of paths.
+#[derive(Debug, Args)]
+pub(crate) struct StreamArgs {
+    /// Back up what is read from standard input, as one file
+    #[arg(long, conflicts_with_all = FOR_PATHS, conflicts_with = "paths")]
+    pub(crate) stdin: bool,
+    /// Run the command that is given instead of PATH, and back up what it writes to standard output, as one file. If it fails,
+    /// no snapshot is made
+    #[arg(long, conflicts_with_all = FOR_PATHS, conflicts_with = "stdin")]
+    pub(crate) stdin_from_command: bool,
+    /// Name or path of that file in the snapshot [default: stdin]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stdin_filename: Option<PathBuf>,
+}
+
+/// What says something of files that are found by walking, and nothing of a stream.
+const FOR_PATHS: [&str; 12] = [
+    "as_path",
+    "exclude",
+    "iexclude",
+    "exclude_file",
+    "exclude_caches",
+    "exclude_if_present",
+    "exclude_larger_than",
+    "one_file_system",
+    "files_from",
+    "files_from0",
+    "ignore_ctime",
+    "ignore_inode",
+];

@@ -8,16 +8,16 @@ use crate::record::{Beginning, Record};
 use crate::replicas::Known;
 use crate::run::{self, Opened, Run, host_name, user_name};
 use crate::settings::SecretSource;
-use crate::{sources, values};
+use crate::{sources, stream, values};
 use cairn::audit::recorder::Need;
 use cairn::chunker::ChunkerParams;
-use cairn::engine::backup::{self, BackupOptions, BackupReport};
+use cairn::engine::backup::{self, BackupOptions, BackupReport, Sources};
 use cairn::engine::browse::SnapshotFilter;
 use cairn::fs::{ExcludeOptions, IfPresent};
 use cairn::journal::Unrecorded;
 use cairn::residency::{Pin, Policy};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,21 +29,21 @@ const LEFTOVERS_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// Backs up.
 pub(crate) fn run(run: &Run, args: &BackupArgs) -> Result<Exit> {
-    let paths = sources::collect(&args.paths, &args.files_from, &args.files_from0)?;
+    let sources = sources(run, args)?;
     let excludes = excludes(run, args)?;
     let (opened, is_new) = open(run, args)?;
-    let fields = json!({"dry_run": Some(true).filter(|_| args.dry_run), "sources": paths.len()});
+    let fields = json!({"dry_run": Some(true).filter(|_| args.dry_run), "sources": sources.stored().len()});
     let need = if args.dry_run { Need::Read } else { Need::Add };
     let record = run.begin(&opened, Beginning { need, operation: "backup", purpose: &args.purpose, fields })?;
     let mut fields = json!({});
-    let ended = back_up(run, args, (paths, excludes), (&opened, is_new), &record, &mut fields);
+    let ended = back_up(run, args, (sources, excludes), (&opened, is_new), &record, &mut fields);
     record.end(ended, fields)
 }
 
 fn back_up(
     run: &Run,
     args: &BackupArgs,
-    (paths, excludes): (Vec<PathBuf>, ExcludeOptions),
+    (sources, excludes): (Sources, ExcludeOptions),
     (opened, is_new): (&Opened, bool),
     record: &Record,
     fields: &mut Value,
@@ -59,7 +59,7 @@ fn back_up(
         }
     }
     let options = BackupOptions {
-        sources: paths,
+        sources,
         excludes,
         one_file_system: args.one_file_system,
         compression: args.compression.0,
@@ -92,8 +92,7 @@ fn back_up(
         Ok(report) => report,
         Err(error) => {
             drop(progress);
-            let sources: Vec<String> = options.sources.iter().map(|path| path.display().to_string()).collect();
-            let tried = format!("back up {} to {}", sources.join(" "), run.named(opened));
+            let tried = format!("back up {} to {}", named(&options.sources, args), run.named(opened));
             return Err(Failure::from(error).while_trying(tried));
         }
     };
@@ -127,6 +126,37 @@ fn back_up(
         Err(failure) if !failure.is_broken_pipe() => Err(failure),
         _ if failed > 0 => Ok(Exit::Incomplete),
         _ => Ok(Exit::Done),
+    }
+}
+
+/// What to back up.
+fn sources(run: &Run, args: &BackupArgs) -> Result<Sources> {
+    if let Some((stored, stream)) = stream::of(&args.stream, &args.paths, &run.settings, &run.stop)? {
+        return Ok(Sources::Stream { stored, stream });
+    }
+    let mut paths = sources::collect(&args.paths, &args.files_from, &args.files_from0)?;
+    let Some(stored) = &args.as_path else { return Ok(paths.into()) };
+    match (paths.pop(), paths.is_empty()) {
+        (Some(path), true) if stored.is_absolute() && !stored.components().any(|part| part == Component::ParentDir) => {
+            Ok(Sources::PathAs { path, stored: stored.components().collect() })
+        }
+        (Some(_), true) => Err(Failure::usage(
+            format!("--as-path {}: this is not an absolute path without `..`", stored.display()),
+            "give the path from the root on; there is no directory in a snapshot that another could begin in",
+        )),
+        _ => Err(Failure::usage(
+            "--as-path stores one PATH under another name, and several are given",
+            "run cairn once for each",
+        )),
+    }
+}
+
+/// What is backed up, for messages.
+fn named(sources: &Sources, args: &BackupArgs) -> String {
+    match sources {
+        Sources::Stream { .. } if args.stream.stdin_from_command => stream::named(&args.paths),
+        Sources::Stream { .. } => "standard input".to_owned(),
+        sources => sources.read().iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" "),
     }
 }
 
@@ -183,7 +213,7 @@ fn excludes(run: &Run, args: &BackupArgs) -> Result<ExcludeOptions> {
 /// Says what the backup came to.
 fn say(run: &Run, opened: &Opened, options: &BackupOptions, report: &BackupReport, list: Option<&Path>) -> Result<()> {
     let s = &report.statistics;
-    let same_disk = run.on_same_disk(&options.sources);
+    let same_disk = run.on_same_disk(options.sources.read());
     if s.vanished > 0 {
         run.output.note(&format!(
             "{} while they were being backed up",

@@ -1,12 +1,12 @@
 //! `cairn generate`: manual pages and completions, made from the definitions that parse the command line.
 
 use crate::args::{Cli, GenerateCommand};
-use crate::exit::{EXIT_TABLE, Exit, Failure, Result};
+use crate::commands::{complete, exit_status};
+use crate::exit::{Exit, Failure, Result};
 use crate::output::Output;
 use crate::values;
 use clap::CommandFactory as _;
 use serde_json::json;
-use std::fmt::Write as _;
 use std::path::Path;
 
 /// Makes what is asked for.
@@ -16,6 +16,7 @@ pub(crate) fn run(command: &GenerateCommand, output: &Output) -> Result<Exit> {
         GenerateCommand::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "cairn", &mut script);
+            script.extend_from_slice(complete::script(*shell).as_bytes());
             let mut results = output.results();
             results.raw(&script)?;
             results.finish()?;
@@ -64,15 +65,6 @@ fn render(page: &clap_mangen::Man, command: &clap::Command) -> std::io::Result<V
     if command.get_after_long_help().is_some() {
         page.render_extra_section(&mut text)?;
     }
-    text.extend_from_slice(exit_status().as_bytes());
+    text.extend_from_slice(exit_status::section(command.get_display_name().unwrap_or(command.get_name())).as_bytes());
     Ok(text)
-}
-
-/// The section on exit codes, in the same form in every page.
-fn exit_status() -> String {
-    let mut section = String::from(".SH \"EXIT STATUS\"\n");
-    for (exit, meaning) in EXIT_TABLE {
-        let _ = write!(section, ".TP\n\\fB{}\\fR\n{meaning}\n", exit as u8);
-    }
-    section
 }

@@ -4,9 +4,11 @@ mod audit;
 mod backup;
 mod cat;
 mod check;
+mod complete;
 mod copy;
 mod diff;
 mod dump;
+mod exit_status;
 mod find;
 mod generate;
 mod init;
@@ -44,6 +46,9 @@ use std::sync::Arc;
 pub(crate) fn main() -> ExitCode {
     prepare_process();
     let environment = Environment::of_process();
+    if let Some(code) = complete::main(&environment) {
+        return code;
+    }
     let (arguments, profile) = match crate::profile::arguments(std::env::args_os().collect(), &environment) {
         Ok(joined) => joined,
         Err(failure) => {
