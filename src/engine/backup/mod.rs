@@ -4,6 +4,7 @@ mod dir;
 mod options;
 mod parent;
 mod queue;
+mod reading;
 mod run;
 mod scan;
 mod selection;

@@ -2,12 +2,13 @@
 
 use crate::chunker::Chunker;
 use crate::engine::backup::queue::SealQueue;
+use crate::engine::backup::reading::Reading;
 use crate::engine::backup::store::{Coder, Group, LARGE_GROUP_LEN, SMALL_GROUP_LEN, Store};
 use crate::engine::context::{EngineError, Result};
 use crate::format::node::{Body, INLINE_MAX};
 use crate::format::tree::{FILE_LISTS_MAX, LIST_CHUNKS_MAX, encode_list};
 use crate::format::wire::FormatError;
-use crate::fs::{FsError, SourceDir, SourceFile, Stat};
+use crate::fs::{FsError, Holes, SourceDir, SourceFile, Stat};
 use crate::id::{ChunkId, TreeId};
 use crate::journal::Journal;
 use crate::progress::{Event, EventSink};
@@ -37,6 +38,8 @@ pub(super) struct Scanned {
     pub(super) xattrs: crate::fs::Xattrs,
     /// Bytes read.
     pub(super) size: u64,
+    /// It has holes.
+    pub(super) sparse: bool,
     /// It changed during the last attempt too.
     pub(super) inconsistent: bool,
     /// Its content.
@@ -156,16 +159,23 @@ impl Scanner {
                 cx.sink.event(&Event::EntryStarted { path: file.path() });
             }
             let xattrs = file.xattrs();
-            let (size, body) = self.read(&file, cx)?;
+            let holes = file.holes();
+            let (size, body) = self.read(&file, holes, cx)?;
             let inconsistent = size != file.stat().size || !file.unchanged_since(file.stat());
             if !inconsistent || attempt == ATTEMPTS {
-                return Ok(Scanned { stat: *file.stat(), xattrs, size, inconsistent, body });
+                let sparse = holes != Holes::None;
+                return Ok(Scanned { stat: *file.stat(), xattrs, size, sparse, inconsistent, body });
             }
             attempt += 1;
         }
     }
 
-    fn read(&mut self, file: &SourceFile, cx: ScanContext<'_>) -> std::result::Result<(u64, Body), ScanError> {
+    fn read(
+        &mut self,
+        file: &SourceFile,
+        holes: Holes,
+        cx: ScanContext<'_>,
+    ) -> std::result::Result<(u64, Body), ScanError> {
         let expected = file.stat().size;
         if expected < cx.chunker.params().whole_file_below() {
             // One byte more than expected, so that a single read shows the end.
@@ -177,7 +187,7 @@ impl Scanner {
             }
         }
         file.advise_sequential();
-        self.stream(file, cx)
+        self.stream(&mut Reading::new(file, holes), cx)
     }
 
     fn whole(&mut self, len: usize, cx: ScanContext<'_>) -> Result<Body> {
@@ -191,7 +201,7 @@ impl Scanner {
         Ok(Body::Chunks(vec![cx.store.add_chunk(bytes, &mut self.small)]))
     }
 
-    fn stream(&mut self, file: &SourceFile, cx: ScanContext<'_>) -> std::result::Result<(u64, Body), ScanError> {
+    fn stream(&mut self, file: &mut Reading<'_>, cx: ScanContext<'_>) -> std::result::Result<(u64, Body), ScanError> {
         let longest = cx.chunker.params().maximum();
         let (mut offset, mut filled, mut ended) = (0_u64, 0, false);
         let mut ids = Ids::default();
@@ -216,11 +226,42 @@ impl Scanner {
             }
             self.buffer.copy_within(start..filled, 0);
             filled -= start;
+            if !ended {
+                let at = offset - filled as u64;
+                let skipped = self.skip_hole(file, at, &mut ids, cx)?;
+                if skipped > 0 {
+                    (offset, filled) = (at + skipped, 0);
+                }
+            }
             if ended && filled == 0 {
                 break;
             }
         }
         cx.seals.seal(&mut self.large, &mut self.coder, cx.store)?;
         Ok((offset, ids.into_body(cx.store)?))
+    }
+
+    /// Cuts what begins at `at` as long as it is in a hole, without reading it: zeros are cut into pieces of one length, as
+    /// long as the longest piece would be zeros. Returns how many bytes that were; the buffer is overwritten then.
+    fn skip_hole(&mut self, file: &mut Reading<'_>, at: u64, ids: &mut Ids, cx: ScanContext<'_>) -> Result<u64> {
+        let longest = cx.chunker.params().maximum();
+        let hole = file.hole_at(at);
+        if hole < longest as u64 {
+            return Ok(0);
+        }
+        self.buffer[..longest].fill(0);
+        let len = cx.chunker.cut(&self.buffer[..longest]);
+        let count = (hole - longest as u64) / len as u64 + 1;
+        if self.large.len() + len > LARGE_GROUP_LEN {
+            cx.seals.seal(&mut self.large, &mut self.coder, cx.store)?;
+        }
+        let id = cx.store.add_chunk(&self.buffer[..len], &mut self.large);
+        for _ in 0..count {
+            ids.push(id, cx.store)?;
+        }
+        cx.store.added.chunks_known.fetch_add(count - 1, Ordering::Relaxed);
+        let skipped = count * len as u64;
+        cx.sink.event(&Event::Bytes { count: skipped });
+        Ok(skipped)
     }
 }

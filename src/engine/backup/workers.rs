@@ -24,7 +24,7 @@ pub(super) struct WorkContext<'a> {
 
 /// The node of a file that was read.
 fn node_of(task: &FileTask, scanned: Scanned, tally: &Tally, sink: &dyn EventSink) -> Node {
-    let Scanned { stat, xattrs, size, inconsistent, body } = scanned;
+    let Scanned { stat, xattrs, size, sparse, inconsistent, body } = scanned;
     let xattrs = tally.keep(|| task.dir.source.path_of(&task.name), xattrs, sink);
     if inconsistent {
         let path = task.dir.source.path_of(&task.name);
@@ -42,7 +42,7 @@ fn node_of(task: &FileTask, scanned: Scanned, tally: &Tally, sink: &dyn EventSin
         s.total_bytes += size;
     });
     sink.event(&Event::EntryDone { size, unchanged: false });
-    let content = Content::File { size, sparse: stat.is_sparse(), inconsistent, body };
+    let content = Content::File { size, sparse, inconsistent, body };
     Node { name: task.name.clone(), metadata: tally.metadata(&stat, xattrs), content }
 }
 

@@ -10,7 +10,7 @@ use crate::run::{Opened, Run};
 use crate::{signals, values};
 use cairn::audit::recorder::Need;
 use cairn::engine::browse::{Snapshot, SnapshotTree};
-use cairn::format::node::{Content, Node};
+use cairn::format::node::{Content, INODE_FLAGS, Node};
 use cairn::repository::pack_reader::PackReader;
 use cairn::repository::view::Damage;
 use serde_json::{Value, json};
@@ -153,8 +153,10 @@ fn object(path: &[u8], node: &Node) -> Value {
         "group": String::from_utf8_lossy(&metadata.owner.group),
         "mtime": values::time(metadata.mtime),
         "ctime": values::time(metadata.ctime),
+        "btime": metadata.btime.map(values::time),
         "inode": metadata.inode,
         "links": metadata.links,
+        "flags": flags(metadata.inode_flags),
     });
     put_path(&mut row, "path", path);
     put_path(&mut row, "name", &node.name);
@@ -170,6 +172,11 @@ fn object(path: &[u8], node: &Node) -> Value {
         _ => {}
     }
     row
+}
+
+/// Inode flags as words.
+fn flags(bits: u32) -> Vec<&'static str> {
+    INODE_FLAGS.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, word)| *word).collect()
 }
 
 #[cfg(test)]
