@@ -84,7 +84,7 @@ mod tests {
             return;
         }
         let (start, end) = holes.next_data(0).unwrap();
-        assert!(start > 0 && start <= 300_000 && end >= 300_004 && end < 1 << 20, "{start} {end}");
+        assert!((1..=300_000).contains(&start) && (300_004..1 << 20).contains(&end), "{start} {end}");
         assert_eq!(holes.next_data(300_001).unwrap().0, 300_001);
         assert_eq!(holes.next_data(end), None);
         assert_eq!(open("full").next_data(0), Some((0, 100_000)));
