@@ -75,6 +75,8 @@ pub fn nodes() -> Vec<Node> {
             inode: 1_000_000 + index as u64,
             device: if name == "file" { 2049 } else { 0 },
             links: if name == "file" { 2 } else { 1 },
+            btime: (index % 2 == 0).then(|| Timestamp { seconds: time().seconds - 5, nanoseconds: 1 }),
+            inode_flags: if name == "dir" || name == "file.lists" { 0x50 } else { 0 },
             xattrs: match name {
                 "dir" => [("user.a", "1"), ("user.b", "")]
                     .map(|(name, value)| Xattr { name: name.into(), value: value.into() })

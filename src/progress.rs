@@ -55,6 +55,13 @@ pub enum Event<'a> {
         /// What was tried and why it failed.
         message: &'a str,
     },
+    /// An entry is there, but something of it could not be kept or set: an owner, an attribute, a time.
+    AttributeLost {
+        /// Path.
+        path: &'a [u8],
+        /// What was tried and why it failed.
+        message: &'a str,
+    },
     /// Worth saying, but nothing is missing.
     Warning {
         /// Absolute path, or empty.

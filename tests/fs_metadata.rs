@@ -38,6 +38,8 @@ fn plain(mode: u32, uid: u32, gid: u32) -> Metadata {
         inode: 1,
         device: 1,
         links: 1,
+        btime: None,
+        inode_flags: 0,
         xattrs: Vec::new(),
     }
 }
@@ -158,9 +160,9 @@ fn attributes_of_links_and_pipes() {
     assert_eq!(read(dir.path(), "aim").xattrs, []);
     let target = Target::open(&dir.path().join("to")).unwrap();
     let options = RestoreOptions::default();
-    let warnings = target.root().create_symlink(b"l", b"../aim", &source, &options).unwrap();
+    let warnings = target.root().create_symlink(b"l", b"../aim", &source, &options).unwrap().warnings;
     assert!(warnings.is_empty(), "{warnings:?}");
-    let warnings = target.root().make_special(b"p", &Content::Fifo, &source, &options).unwrap();
+    let warnings = target.root().make_special(b"p", &Content::Fifo, &source, &options).unwrap().warnings;
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(read(&dir.path().join("to"), "l").xattrs, source.xattrs);
     assert_eq!(read(&dir.path().join("to"), "p").xattrs, source.xattrs);
@@ -195,8 +197,8 @@ fn setuid_and_capabilities_outlive_the_change_of_owner() {
     // Device numbers, too: the null device.
     let device = Content::CharDevice { major: 1, minor: 3 };
     match target.root().make_special(b"null", &device, &plain(0o666, 0, 4712), &RestoreOptions::default()) {
-        Ok(warnings) => {
-            assert!(warnings.is_empty(), "{warnings:?}");
+        Ok(made) => {
+            assert!(made.warnings.is_empty(), "{:?}", made.warnings);
             let stat = SourceDir::open_root(dir.path()).unwrap().stat(b"null").unwrap();
             assert_eq!((stat.rdev_major, stat.rdev_minor, stat.mode, stat.gid), (1, 3, 0o666, 4712));
         }
@@ -254,7 +256,8 @@ fn access_lists_are_restored_and_not_inherited_from_the_target() {
         let pipe = format!("{name}-pipe");
         let child = format!("{name}-dir");
         let mut warnings = restore(target.root(), name, metadata, &options);
-        warnings.extend(target.root().make_special(pipe.as_bytes(), &Content::Fifo, metadata, &options).unwrap());
+        warnings
+            .extend(target.root().make_special(pipe.as_bytes(), &Content::Fifo, metadata, &options).unwrap().warnings);
         warnings.extend(target.root().make_child(child.as_bytes()).unwrap().finish(metadata, &options));
         assert!(warnings.is_empty(), "{warnings:?}");
         for name in [name, &pipe, &child] {

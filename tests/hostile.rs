@@ -30,6 +30,8 @@ fn metadata(links: u32) -> Metadata {
         inode: 7,
         device: if links > 1 { 3 } else { 0 },
         links,
+        btime: None,
+        inode_flags: 0,
         xattrs: Vec::new(),
     }
 }

@@ -223,6 +223,8 @@ pub(in crate::engine) fn node(name: &str, content: Content) -> Node {
         inode: 1,
         device: 0,
         links: 1,
+        btime: None,
+        inode_flags: 0,
         xattrs: Vec::new(),
     };
     Node { name: name.into(), metadata, content }

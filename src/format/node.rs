@@ -17,6 +17,36 @@ pub const XATTR_NAME_MAX: usize = 255;
 pub const XATTR_VALUE_MAX: usize = 65_536;
 /// Most extended attributes kept of one entry.
 pub const XATTR_COUNT_MAX: usize = 1024;
+/// Inode flags that are kept, by their bits in `FS_IOC_GETFLAGS`: those that `chattr` sets and takes away. The others say how
+/// a file system stores a file.
+pub const INODE_FLAGS: &[(u32, &str)] = &[
+    (0x1, "secure-removal"),
+    (0x2, "undelete"),
+    (0x4, "compressed"),
+    (0x8, "sync"),
+    (0x10, "immutable"),
+    (0x20, "append-only"),
+    (0x40, "nodump"),
+    (0x80, "noatime"),
+    (0x400, "not-compressed"),
+    (0x4000, "journalled"),
+    (0x8000, "notail"),
+    (0x1_0000, "dirsync"),
+    (0x2_0000, "topdir"),
+    (0x80_0000, "nocow"),
+    (0x200_0000, "dax"),
+    (0x2000_0000, "project-inherit"),
+    (0x4000_0000, "casefold"),
+];
+/// All bits of [`INODE_FLAGS`].
+pub const INODE_FLAGS_KEPT: u32 = {
+    let (mut bits, mut index) = (0, 0);
+    while index < INODE_FLAGS.len() {
+        bits |= INODE_FLAGS[index].0;
+        index += 1;
+    }
+    bits
+};
 
 /// Who owns an entry: the numbers, and the names they had on the host that was backed up (empty where unknown).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,6 +87,10 @@ pub struct Metadata {
     pub device: u64,
     /// Number of names the inode had.
     pub links: u32,
+    /// When the inode was made, where the file system says: for people, never restored, since it cannot be.
+    pub btime: Option<Timestamp>,
+    /// Inode flags of a file or directory ([`INODE_FLAGS`]); 0 if there are none, or the file system has none.
+    pub inode_flags: u32,
     /// Extended attributes, sorted by name.
     pub xattrs: Vec<Xattr>,
 }

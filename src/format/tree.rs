@@ -4,6 +4,7 @@
 //! (names, metadata, short contents). Entries take their references in order.
 
 use crate::clock::Timestamp;
+use crate::format::inode_fields::{self, FLAG_BORN, FLAG_INODE_FLAGS, NANOSECONDS_MAX};
 use crate::format::node::{
     Body, Content, ENTRY_NAME_MAX, INLINE_MAX, LINK_TARGET_MAX, Metadata, Node, Owner, XATTR_COUNT_MAX, XATTR_NAME_MAX,
     XATTR_VALUE_MAX, Xattr, is_entry_name,
@@ -25,7 +26,6 @@ pub const DIRECT_CHUNKS_MAX: usize = 1024;
 pub const FILE_LISTS_MAX: usize = 65_535;
 const REFERENCES_MAX: u64 = 1 << 20;
 const OWNER_NAME_MAX: usize = 256;
-const NANOSECONDS_MAX: u32 = 999_999_999;
 
 const LEAF: u8 = 1;
 const PAGES: u8 = 2;
@@ -37,7 +37,6 @@ const FLAG_XATTRS: u8 = 4;
 const FLAG_LINKED: u8 = 8;
 const FLAG_INLINE: u8 = 16;
 const FLAG_LISTS: u8 = 32;
-const FLAGS_ALL: u8 = 63;
 
 /// A page of a directory that is too large for one tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,6 +194,7 @@ fn encode_node(
     }
     let mut flags = if meta.xattrs.is_empty() { 0 } else { FLAG_XATTRS };
     flags |= if meta.links > 1 { FLAG_LINKED } else { 0 };
+    flags |= inode_fields::flags(meta);
     let kind = match &node.content {
         Content::File { sparse, inconsistent, body, .. } => {
             flags |= if *sparse { FLAG_SPARSE } else { 0 } | if *inconsistent { FLAG_INCONSISTENT } else { 0 };
@@ -225,6 +225,7 @@ fn encode_node(
         w.varint(meta.links.into());
         w.varint(meta.device);
     }
+    inode_fields::encode(w, node)?;
     match &node.content {
         Content::File { size, body, .. } => {
             w.varint(*size);
@@ -382,9 +383,9 @@ fn decode_node(
     }
     let (kind, flags) = (r.u8()?, r.u8()?);
     let allowed = match kind {
-        1 => FLAGS_ALL,
-        2 => FLAG_XATTRS,
-        _ => FLAG_XATTRS | FLAG_LINKED,
+        1 => u8::MAX,
+        2 => FLAG_XATTRS | FLAG_BORN | FLAG_INODE_FLAGS,
+        _ => FLAG_XATTRS | FLAG_LINKED | FLAG_BORN,
     };
     if flags & !allowed != 0 {
         return Err(FormatError::Unknown { what: "entry flags", value: flags.into() });
@@ -409,6 +410,7 @@ fn decode_node(
     } else {
         (1, 0)
     };
+    let (btime, inode_flags) = inode_fields::decode(r, flags, &ctime)?;
     let short = || FormatError::Truncated { what: "tree references" };
     let numbers = |r: &mut Reader<'_>| -> Result<(u32, u32)> {
         Ok((r.bounded(u32::MAX.into())? as u32, r.bounded(u32::MAX.into())? as u32))
@@ -444,7 +446,8 @@ fn decode_node(
     };
     let xattrs = if flags & FLAG_XATTRS != 0 { decode_xattrs(r)? } else { Vec::new() };
     previous.advance(&name, mtime.seconds, inode);
-    Ok(Node { name, metadata: Metadata { mode, owner, mtime, ctime, inode, device, links, xattrs }, content })
+    let metadata = Metadata { mode, owner, mtime, ctime, inode, device, links, btime, inode_flags, xattrs };
+    Ok(Node { name, metadata, content })
 }
 
 fn take<T>(items: &mut std::vec::IntoIter<T>, count: usize) -> Option<Vec<T>> {

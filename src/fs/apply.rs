@@ -8,6 +8,8 @@
 //!    which is therefore the last of them;
 //! 5. times.
 //!
+//! Inode flags come after that, when the inode has its last name ([`flags`](super::flags)).
+//!
 //! Nothing here fails the restore: what could not be set is returned.
 
 use crate::format::node::{Metadata, Owner};
@@ -92,15 +94,16 @@ fn group_number(name: &[u8]) -> Option<u32> {
     Some(Group::from_name(name).ok().flatten()?.gid.as_raw())
 }
 
-/// Puts `metadata` on `inode`, which is of type `kind`; `path` is for the warnings.
+/// Puts `metadata` on `inode`, which is of type `kind`, and was there before or was made just now; `path` is for the
+/// warnings.
 pub(super) fn apply(
     inode: Inode<'_>,
-    kind: FileKind,
+    (kind, was_there): (FileKind, bool),
     metadata: &Metadata,
     options: &RestoreOptions,
     path: &[u8],
 ) -> Vec<Warning> {
-    let mut step = Applying { inode, kind, metadata, path, warnings: Vec::new() };
+    let mut step = Applying { inode, kind, was_there, metadata, path, warnings: Vec::new() };
     step.remove_inherited();
     step.set_xattrs(Class::User);
     let wanted = match &options.ownership {
@@ -116,9 +119,7 @@ pub(super) fn apply(
     }
     step.set_xattrs(Class::Other);
     step.set_xattrs(Class::Capability);
-    if let Err(errno) = inode.set_mtime(metadata.mtime) {
-        step.warn(Operation::SetTimes, b"", errno);
-    }
+    step.set_times();
     step.warnings
 }
 
@@ -141,12 +142,14 @@ fn class(name: &[u8]) -> Class {
 }
 
 fn is_removable(name: &[u8]) -> bool {
-    [&b"user."[..], b"trusted.", b"system.posix_acl_"].iter().any(|prefix| name.starts_with(prefix))
+    let is_ours = [&b"user."[..], b"trusted.", b"system.posix_acl_"].iter().any(|prefix| name.starts_with(prefix));
+    is_ours || name == CAPABILITY
 }
 
 struct Applying<'a> {
     inode: Inode<'a>,
     kind: FileKind,
+    was_there: bool,
     metadata: &'a Metadata,
     path: &'a [u8],
     warnings: Vec<Warning>,
@@ -163,12 +166,12 @@ impl Applying<'_> {
         self.metadata.xattrs.iter().any(|xattr| xattr.name == name)
     }
 
-    /// A new file has of itself only what its directory's default access list gave it. A directory may have been there
-    /// before and have anything; what belongs to the system or the file system (`security.`, `btrfs.`) stays.
+    /// A new file has of itself only what its directory's default access list gave it. What was there before may have
+    /// anything; what belongs to the system or the file system (`security.`, `btrfs.`) stays, but for capabilities.
     fn remove_inherited(&mut self) {
         match self.kind {
             FileKind::Symlink => {}
-            FileKind::Directory => {
+            _ if self.was_there => {
                 let present = read_xattrs(self.inode, self.path);
                 self.warnings.extend(present.warnings);
                 for xattr in present.xattrs {
@@ -197,6 +200,18 @@ impl Applying<'_> {
             if let Err(errno) = self.inode.set_xattr(&xattr.name, &xattr.value) {
                 self.warn(Operation::SetXattr, &xattr.name, errno);
             }
+        }
+    }
+
+    /// A file system that cannot hold a time takes another one without an error.
+    fn set_times(&mut self) {
+        let mtime = self.metadata.mtime;
+        match self.inode.set_mtime(mtime) {
+            Err(errno) => self.warn(Operation::SetTimes, b"", errno),
+            Ok(()) if self.inode.stat().is_ok_and(|now| now.mtime != mtime) => {
+                self.warn(Operation::SetTimes, b"", io::Error::other("the file system cannot hold it exactly"));
+            }
+            Ok(()) => {}
         }
     }
 

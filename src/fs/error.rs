@@ -36,6 +36,8 @@ pub enum Operation {
     SetXattr,
     RemoveXattr,
     SetTimes,
+    ReadFlags,
+    SetFlags,
 }
 
 impl Operation {
@@ -63,6 +65,8 @@ impl Operation {
             Self::SetXattr => "set an extended attribute of",
             Self::RemoveXattr => "remove an extended attribute of",
             Self::SetTimes => "set the times of",
+            Self::ReadFlags => "read the inode flags of",
+            Self::SetFlags => "set inode flags of",
         }
     }
 }

@@ -239,6 +239,7 @@ mod tests {
             size,
             mtime: Timestamp::EPOCH,
             ctime: Timestamp::EPOCH,
+            btime: None,
             inode: 1,
             device: 1,
             links: 1,

@@ -2,11 +2,12 @@
 //! descriptor is opened; after that nobody can put another file under our hands.
 
 use crate::clock::Timestamp;
+use crate::format::node::INODE_FLAGS_KEPT;
 use crate::fs::stat::{Stat, stat_at};
 use rustix::fs::{
-    AtFlags, CWD, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat, fchmod, fgetxattr,
-    fgetxattr_query, flistxattr, flistxattr_query, fremovexattr, fsetxattr, futimens, getxattr, getxattr_query,
-    listxattr, listxattr_query, removexattr, setxattr, utimensat,
+    AtFlags, CWD, Gid, IFlags, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat, fchmod,
+    fgetxattr, fgetxattr_query, flistxattr, flistxattr_query, fremovexattr, fsetxattr, futimens, getxattr,
+    getxattr_query, ioctl_getflags, ioctl_setflags, listxattr, listxattr_query, removexattr, setxattr, utimensat,
 };
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -65,6 +66,30 @@ impl Inode<'_> {
                 Err(Errno::INVAL) => utimensat(CWD, magic_link(*fd), &times, AtFlags::empty()),
                 other => other,
             },
+        }
+    }
+
+    /// Inode flags, all of them; `None` where there are none: on a file system that has none, and of what cannot be
+    /// opened.
+    pub(super) fn flags(&self) -> Result<Option<u32>, Errno> {
+        let Self::Opened(fd) = self else { return Ok(None) };
+        match ioctl_getflags(fd) {
+            Ok(flags) => Ok(Some(flags.bits())),
+            Err(Errno::NOTTY | Errno::NOTSUP | Errno::INVAL | Errno::NOSYS) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Inode flags that are kept.
+    pub(super) fn kept_flags(&self) -> Result<u32, Errno> {
+        Ok(self.flags()?.unwrap_or(0) & INODE_FLAGS_KEPT)
+    }
+
+    /// Sets all inode flags at once.
+    pub(super) fn set_flags(&self, flags: u32) -> Result<(), Errno> {
+        match self {
+            Self::Opened(fd) => ioctl_setflags(fd, IFlags::from_bits_retain(flags)),
+            Self::Located(_) => Err(Errno::NOTSUP),
         }
     }
 

@@ -1,8 +1,9 @@
 //! From what the host says to what a snapshot keeps: names for owner numbers, each asked for once, and [`Metadata`]
 //! put together.
 
-use crate::format::node::{Metadata, Owner, Xattr};
+use crate::format::node::{Metadata, Owner};
 use crate::fs::stat::Stat;
+use crate::fs::xattr::Xattrs;
 use nix::unistd::{Gid, Group, Uid, User};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -52,8 +53,8 @@ fn group_name(gid: u32) -> Vec<u8> {
     Group::from_gid(Gid::from_raw(gid)).ok().flatten().map_or_else(Vec::new, |group| group.name.into_bytes())
 }
 
-/// What a snapshot keeps of an entry besides name and content. `xattrs` are sorted by name.
-pub fn metadata(stat: &Stat, owners: &Owners, xattrs: Vec<Xattr>) -> Metadata {
+/// What a snapshot keeps of an entry besides name and content.
+pub fn metadata(stat: &Stat, owners: &Owners, xattrs: Xattrs) -> Metadata {
     Metadata {
         mode: stat.mode,
         owner: owners.get(stat.uid, stat.gid),
@@ -62,7 +63,9 @@ pub fn metadata(stat: &Stat, owners: &Owners, xattrs: Vec<Xattr>) -> Metadata {
         inode: stat.inode,
         device: stat.device,
         links: stat.links,
-        xattrs,
+        btime: stat.btime,
+        inode_flags: xattrs.inode_flags,
+        xattrs: xattrs.xattrs,
     }
 }
 

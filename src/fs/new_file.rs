@@ -4,6 +4,7 @@
 use crate::format::node::Metadata;
 use crate::fs::apply::{RestoreOptions, apply};
 use crate::fs::error::{FsError, Operation, Result, Warning};
+use crate::fs::flags;
 use crate::fs::inode::Inode;
 use crate::fs::stat::{FileId, FileKind};
 use crate::fs::target::{TargetDir, Temporary};
@@ -36,6 +37,25 @@ impl TargetDir {
             })
             .map_err(|errno| self.io(Operation::CreateFile, name, errno))?;
         Ok(NewFile { fd, temporary, name: name.to_vec(), path: self.path_of(name) })
+    }
+}
+
+impl TargetDir {
+    /// Gives the file `name`, which this restore made as `expected`, these inode flags, now that it has all its names. Returns what could not be set.
+    ///
+    /// # Errors
+    /// [`FsError::BadName`]; [`FsError::Replaced`] if something else is there by now; what the system says.
+    pub fn lock(&self, name: &[u8], expected: FileId, inode_flags: u32) -> Result<Vec<Warning>> {
+        self.check_name(name)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = retry_on_intr(|| openat(self.as_fd(), name, flags, Mode::empty()))
+            .map_err(|errno| self.io(Operation::Open, name, errno))?;
+        let inode = Inode::Opened(fd.as_fd());
+        let stat = inode.stat().map_err(|errno| self.io(Operation::Stat, name, errno))?;
+        if stat.kind != FileKind::File || stat.id() != expected {
+            return Err(FsError::Replaced { path: self.path_of(name) });
+        }
+        Ok(flags::set_recorded(inode, inode_flags, &self.path_of(name)))
     }
 }
 
@@ -80,9 +100,29 @@ impl NewFile {
     /// # Errors
     /// [`FsError::DirectoryInTheWay`], or what the system says. The file is then removed.
     pub fn commit(self, metadata: &Metadata, options: &RestoreOptions) -> Result<Vec<Warning>> {
-        let warnings = apply(Inode::Opened(self.fd.as_fd()), FileKind::File, metadata, options, &self.path);
+        self.commit_with(metadata, options, metadata.inode_flags)
+    }
+
+    /// As [`commit`](Self::commit), but leaves [`INODE_LOCKS`](crate::fs::INODE_LOCKS) off: the file is to get further
+    /// names first. [`TargetDir::lock`] sets them.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn commit_unlocked(self, metadata: &Metadata, options: &RestoreOptions) -> Result<Vec<Warning>> {
+        self.commit_with(metadata, options, metadata.inode_flags & !flags::INODE_LOCKS)
+    }
+
+    fn commit_with(self, metadata: &Metadata, options: &RestoreOptions, inode_flags: u32) -> Result<Vec<Warning>> {
+        let inode = Inode::Opened(self.fd.as_fd());
+        let mut warnings = apply(inode, (FileKind::File, false), metadata, options, &self.path);
         self.temporary.rename(&self.name)?;
+        warnings.extend(flags::set_recorded(inode, inode_flags, &self.path));
         Ok(warnings)
+    }
+
+    /// Prepares for the content of a file with this metadata: some inode flags are for empty files only.
+    pub fn prepare(&self, metadata: &Metadata) {
+        flags::set_layout(Inode::Opened(self.fd.as_fd()), metadata.inode_flags);
     }
 
     fn error(&self, operation: Operation, source: io::Error) -> FsError {

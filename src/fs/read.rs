@@ -4,10 +4,10 @@ use crate::fs::error::{FsError, Operation, Result};
 use crate::fs::inode::Inode;
 use crate::fs::source::SourceDir;
 use crate::fs::stat::{FileKind, Stat, stat_at};
-use crate::fs::xattr::{Xattrs, read_xattrs};
+use crate::fs::xattr::{Xattrs, read_attributes};
 use rustix::fs::{Advice, CWD, Mode, OFlags, fadvise, openat};
 use rustix::io::{Errno, pread, retry_on_intr};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// From this size on the kernel is told that the file is read from end to end.
 const ADVISE_SIZE_MIN: u64 = 2 << 20;
@@ -18,6 +18,12 @@ pub struct SourceFile {
     fd: OwnedFd,
     stat: Stat,
     path: Vec<u8>,
+}
+
+impl AsFd for SourceFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 impl SourceFile {
@@ -98,9 +104,9 @@ impl SourceFile {
         })
     }
 
-    /// Extended attributes.
+    /// Extended attributes and inode flags.
     pub fn xattrs(&self) -> Xattrs {
-        read_xattrs(Inode::Opened(self.fd.as_fd()), &self.path)
+        read_attributes(Inode::Opened(self.fd.as_fd()), &self.path)
     }
 }
 

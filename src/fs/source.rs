@@ -4,7 +4,7 @@
 use crate::fs::error::{FsError, Operation, Result, joined};
 use crate::fs::inode::Inode;
 use crate::fs::stat::{Stat, stat_at};
-use crate::fs::xattr::{Xattrs, read_xattrs};
+use crate::fs::xattr::{Xattrs, read_attributes, read_xattrs};
 use rustix::fs::{CWD, Mode, OFlags, RawDir, SeekFrom, openat, readlinkat, seek};
 use rustix::io::{Errno, retry_on_intr};
 use std::cell::RefCell;
@@ -143,9 +143,9 @@ impl SourceDir {
         }
     }
 
-    /// Extended attributes of this directory.
+    /// Extended attributes and inode flags of this directory.
     pub fn xattrs(&self) -> Xattrs {
-        read_xattrs(Inode::Opened(self.fd.as_fd()), &self.path)
+        read_attributes(Inode::Opened(self.fd.as_fd()), &self.path)
     }
 
     /// Extended attributes of an entry of any type, without opening it for reading: for symbolic links and special

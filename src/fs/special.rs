@@ -11,6 +11,16 @@ use rustix::fs::{AtFlags, Dev, FileType, Mode, OFlags, linkat, makedev, mknodat,
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
+/// What was made.
+#[derive(Debug)]
+#[must_use]
+pub struct Made {
+    /// Which inode it is: to make hard links to it later.
+    pub id: FileId,
+    /// Metadata that could not be set.
+    pub warnings: Vec<Warning>,
+}
+
 impl TargetDir {
     /// Makes a symbolic link. Where it points is not looked at: nothing here ever follows it. Make the links of a
     /// directory last all the same, so that other programs do not either while files are missing.
@@ -24,7 +34,7 @@ impl TargetDir {
         target: &[u8],
         metadata: &Metadata,
         options: &RestoreOptions,
-    ) -> Result<Vec<Warning>> {
+    ) -> Result<Made> {
         self.check_name(name)?;
         if target.is_empty() || target.len() > LINK_TARGET_MAX || target.contains(&0) {
             return Err(FsError::BadLinkTarget { path: self.path_of(name) });
@@ -33,13 +43,15 @@ impl TargetDir {
             .make_temporary(|temporary| symlinkat(target, self.as_fd(), temporary))
             .map_err(|errno| self.io(Operation::CreateSymlink, name, errno))?;
         let is_ours = |stat: &Stat| stat.kind == FileKind::Symlink && stat.size == target.len() as u64;
-        let fd = self.locate(&temporary, name, is_ours)?;
-        let warnings = apply(Inode::Located(fd.as_fd()), FileKind::Symlink, metadata, options, &self.path_of(name));
+        let (fd, id) = self.locate(&temporary, name, is_ours)?;
+        let kind = (FileKind::Symlink, false);
+        let warnings = apply(Inode::Located(fd.as_fd()), kind, metadata, options, &self.path_of(name));
         temporary.rename(name)?;
-        Ok(warnings)
+        Ok(Made { id, warnings })
     }
 
-    /// Gives the file `source_name` in `source_dir`, which this restore made as `expected`, a further name here.
+    /// Gives what is called `source_name` in `source_dir`, which this restore made as `expected`, a further name here. It
+    /// may be anything but a directory.
     ///
     /// # Errors
     /// [`FsError::BadName`]; [`FsError::Replaced`] if something else is there by now; [`FsError::DirectoryInTheWay`];
@@ -53,7 +65,7 @@ impl TargetDir {
             })
             .map_err(|errno| self.io(Operation::HardLink, name, errno))?;
         // Checked after linking, under a name nobody can foresee: what the source was before proves nothing.
-        self.locate_linked(&temporary, name, |stat| stat.kind == FileKind::File && stat.id() == expected)?;
+        self.locate_linked(&temporary, name, |stat| stat.kind != FileKind::Directory && stat.id() == expected)?;
         let leftover = temporary.name().to_vec();
         temporary.rename(name)?;
         // If the name was a link to the same file before, `rename` does nothing and says it did.
@@ -74,7 +86,7 @@ impl TargetDir {
         content: &Content,
         metadata: &Metadata,
         options: &RestoreOptions,
-    ) -> Result<Vec<Warning>> {
+    ) -> Result<Made> {
         self.check_name(name)?;
         let (kind, file_type, major, minor) = match *content {
             Content::Fifo => (FileKind::Fifo, FileType::Fifo, 0, 0),
@@ -87,23 +99,28 @@ impl TargetDir {
             .make_temporary(|temporary| mknodat(self.as_fd(), temporary, file_type, Mode::RUSR | Mode::WUSR, device))
             .map_err(|errno| self.io(Operation::CreateSpecial, name, errno))?;
         let is_ours = |stat: &Stat| stat.kind == kind && (stat.rdev_major, stat.rdev_minor) == (major, minor);
-        let fd = self.locate(&temporary, name, is_ours)?;
-        let warnings = apply(Inode::Located(fd.as_fd()), kind, metadata, options, &self.path_of(name));
+        let (fd, id) = self.locate(&temporary, name, is_ours)?;
+        let warnings = apply(Inode::Located(fd.as_fd()), (kind, false), metadata, options, &self.path_of(name));
         temporary.rename(name)?;
-        Ok(warnings)
+        Ok(Made { id, warnings })
     }
 
     /// Takes hold of what was just made. It must have no other name: somebody who can write to the directory could have
     /// put a link to a file he may not change in its place, to have us change its owner.
-    fn locate(&self, temporary: &Temporary, name: &[u8], is_ours: impl Fn(&Stat) -> bool) -> Result<OwnedFd> {
+    fn locate(&self, temporary: &Temporary, name: &[u8], is_ours: impl Fn(&Stat) -> bool) -> Result<(OwnedFd, FileId)> {
         self.locate_linked(temporary, name, |stat| stat.links == 1 && is_ours(stat))
     }
 
-    fn locate_linked(&self, temporary: &Temporary, name: &[u8], is_ours: impl Fn(&Stat) -> bool) -> Result<OwnedFd> {
+    fn locate_linked(
+        &self,
+        temporary: &Temporary,
+        name: &[u8],
+        is_ours: impl Fn(&Stat) -> bool,
+    ) -> Result<(OwnedFd, FileId)> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(self.as_fd(), temporary.name(), flags, Mode::empty())
             .map_err(|errno| self.io(Operation::Open, name, errno))?;
         let stat = Inode::Located(fd.as_fd()).stat().map_err(|errno| self.io(Operation::Stat, name, errno))?;
-        if is_ours(&stat) { Ok(fd) } else { Err(FsError::Replaced { path: self.path_of(name) }) }
+        if is_ours(&stat) { Ok((fd, stat.id())) } else { Err(FsError::Replaced { path: self.path_of(name) }) }
     }
 }

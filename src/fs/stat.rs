@@ -50,6 +50,8 @@ pub struct Stat {
     pub mtime: Timestamp,
     /// Last change of the inode.
     pub ctime: Timestamp,
+    /// When the inode was made, where the file system says.
+    pub btime: Option<Timestamp>,
     /// Inode number.
     pub inode: u64,
     /// Number of the device it is on.
@@ -90,7 +92,7 @@ pub(super) fn stat_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Stat, Errno> {
     if name.is_empty() {
         flags |= AtFlags::EMPTY_PATH;
     }
-    from_statx(&statx(dir, name, flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?)
+    from_statx(&statx(dir, name, flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID | StatxFlags::BTIME)?)
 }
 
 fn from_statx(stat: &Statx) -> Result<Stat, Errno> {
@@ -113,6 +115,7 @@ fn from_statx(stat: &Statx) -> Result<Stat, Errno> {
         size: stat.stx_size,
         mtime: timestamp(stat.stx_mtime),
         ctime: timestamp(stat.stx_ctime),
+        btime: (stat.stx_mask & StatxFlags::BTIME.bits() != 0).then(|| timestamp(stat.stx_btime)),
         inode: stat.stx_ino,
         device: makedev(stat.stx_dev_major, stat.stx_dev_minor),
         links: stat.stx_nlink,

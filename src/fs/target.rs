@@ -4,6 +4,7 @@
 use crate::format::node::{Metadata, is_entry_name};
 use crate::fs::apply::{RestoreOptions, apply};
 use crate::fs::error::{FsError, Operation, Result, Warning, joined};
+use crate::fs::flags;
 use crate::fs::inode::Inode;
 use crate::fs::source::SourceDir;
 use crate::fs::stat::{FileKind, Stat, stat_at};
@@ -164,9 +165,10 @@ impl TargetDir {
         Err(FsError::Replaced { path: self.path_of(name) })
     }
 
-    /// A directory restored before may be read-only even for its owner. `finish` sets the recorded mode; failure
+    /// A directory restored before may be read-only even for its owner, or immutable. `finish` sets what is recorded; failure
     /// shows when something is to be made in it.
     fn make_writable(&self) {
+        let _ = flags::unlock(Inode::Opened(self.as_fd()));
         if let Ok(stat) = self.stat_self()
             && stat.mode & 0o700 != 0o700
         {
@@ -206,7 +208,10 @@ impl TargetDir {
     /// Sets the recorded metadata. To be called when everything in the directory is made, the deepest first, since
     /// making entries changes its times and its mode may forbid to. Returns what could not be set.
     pub fn finish(&self, metadata: &Metadata, options: &RestoreOptions) -> Vec<Warning> {
-        apply(Inode::Opened(self.as_fd()), FileKind::Directory, metadata, options, &self.inner.path)
+        let inode = Inode::Opened(self.as_fd());
+        let mut warnings = apply(inode, (FileKind::Directory, true), metadata, options, &self.inner.path);
+        warnings.extend(flags::set_recorded(inode, metadata.inode_flags, &self.inner.path));
+        warnings
     }
 
     /// What is there under `name` now, if anything; of a symbolic link itself.
@@ -326,6 +331,8 @@ impl Temporary {
                     return Ok(());
                 }
                 Err(Errno::ISDIR) => {}
+                // What is there is immutable or append-only.
+                Err(Errno::PERM) if flags::unlock_entry(self.dir.as_fd(), name) => continue,
                 Err(errno) => return Err(self.dir.io(Operation::Rename, name, errno)),
             }
             match unlinkat(self.dir.as_fd(), name, AtFlags::REMOVEDIR) {

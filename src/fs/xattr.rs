@@ -1,4 +1,4 @@
-//! Reading extended attributes. An attribute that cannot be read is a warning beside the others, not a failure of the
+//! Reading extended attributes and inode flags. An attribute that cannot be read is a warning beside the others, not a failure of the
 //! file; a file system without any has none.
 
 use crate::format::node::{XATTR_COUNT_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX, Xattr};
@@ -15,14 +15,29 @@ const BUFFER_SIZE_MAX: usize = 4 * XATTR_VALUE_MAX;
 /// How often a list or value may grow under our hands before we give up on it.
 const ATTEMPTS_MAX: u32 = 8;
 
-/// Extended attributes of an entry.
+/// Extended attributes of an entry, and its inode flags.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct Xattrs {
     /// What could be read, sorted by name, within the limits of `format::node`.
     pub xattrs: Vec<Xattr>,
+    /// Those inode flags that are kept; of files and directories only.
+    pub inode_flags: u32,
     /// What could not be read.
     pub warnings: Vec<Warning>,
+}
+
+/// Reads all attributes and inode flags of an inode. `path` is for the warnings.
+pub(super) fn read_attributes(inode: Inode<'_>, path: &[u8]) -> Xattrs {
+    let mut found = read_xattrs(inode, path);
+    match inode.kept_flags() {
+        Ok(flags) => found.inode_flags = flags,
+        Err(errno) => {
+            let (operation, path, attribute) = (Operation::ReadFlags, path.to_vec(), Vec::new());
+            found.warnings.push(Warning { operation, path, attribute, source: errno.into() });
+        }
+    }
+    found
 }
 
 /// Reads all attributes of an inode. `path` is for the warnings.

@@ -6,7 +6,7 @@ use cairn::format::cell::{CellEntries, CellReferences, Failure, Outcome, Statist
 use cairn::format::config::Config;
 use cairn::format::declaration::{DeclarationRecord, SignedDeclaration};
 use cairn::format::key_slot::SlotNotes;
-use cairn::format::node::{Body, Content, Metadata, Node, Owner, Xattr, is_entry_name};
+use cairn::format::node::{Body, Content, INODE_FLAGS_KEPT, Metadata, Node, Owner, Xattr, is_entry_name};
 use cairn::format::pack::{BlobEntry, ChunkEntry, PackKind};
 use cairn::format::policy::PolicyRecord;
 use cairn::format::segment::PackEntry;
@@ -95,8 +95,9 @@ fn content() -> impl Strategy<Value = Content> {
 
 fn metadata() -> impl Strategy<Value = Metadata> {
     let links = prop_oneof![3 => Just((1, 0)), 1 => (2_u32.., number())];
-    (0..0o10000_u32, owner(), time(), time(), number(), links, xattrs()).prop_map(
-        |(mode, owner, mtime, ctime, inode, (links, device), xattrs)| Metadata {
+    let inode_flags = prop_oneof![3 => Just(0), 1 => any::<u32>().prop_map(|bits| bits & INODE_FLAGS_KEPT)];
+    (0..0o10000_u32, owner(), (time(), time(), option::of(time())), number(), links, inode_flags, xattrs()).prop_map(
+        |(mode, owner, (mtime, ctime, btime), inode, (links, device), inode_flags, xattrs)| Metadata {
             mode,
             owner,
             mtime,
@@ -104,6 +105,8 @@ fn metadata() -> impl Strategy<Value = Metadata> {
             inode,
             device,
             links,
+            btime,
+            inode_flags,
             xattrs,
         },
     )
@@ -115,6 +118,8 @@ pub(crate) fn nodes() -> impl Strategy<Value = Vec<Node>> {
         let mut node = Node { name, metadata, content };
         if node.is_directory() {
             (node.metadata.links, node.metadata.device) = (1, 0);
+        } else if !matches!(node.content, Content::File { .. }) {
+            node.metadata.inode_flags = 0;
         }
         node
     };

@@ -3,9 +3,10 @@
 use super::contents::{damage, encode_tree, join, round_trip};
 use super::random::check;
 use super::{samples, strategies};
+use cairn::clock::Timestamp;
 use cairn::format::node::{
-    Body, Content, INLINE_MAX, LINK_TARGET_MAX, Metadata, Node, Owner, XATTR_COUNT_MAX, XATTR_NAME_MAX,
-    XATTR_VALUE_MAX, Xattr,
+    Body, Content, INLINE_MAX, INODE_FLAGS_KEPT, LINK_TARGET_MAX, Metadata, Node, Owner, XATTR_COUNT_MAX,
+    XATTR_NAME_MAX, XATTR_VALUE_MAX, Xattr,
 };
 use cairn::format::tree::{
     DIRECT_CHUNKS_MAX, LIST_CHUNKS_MAX, PAGE_ENTRIES_MAX, Page, Tree, decode, decode_references, encode_leaf,
@@ -63,7 +64,9 @@ fn damaged_samples() {
 fn node(name: &[u8], content: Content) -> Node {
     let owner = Arc::new(Owner { uid: 0, gid: 0, user: Vec::new(), group: Vec::new() });
     let (mtime, ctime) = (samples::time(), samples::time());
-    let metadata = Metadata { mode: 0o644, owner, mtime, ctime, inode: 1, device: 0, links: 1, xattrs: Vec::new() };
+    let (btime, inode_flags, xattrs) = (None, 0, Vec::new());
+    let metadata =
+        Metadata { mode: 0o644, owner, mtime, ctime, inode: 1, device: 0, links: 1, btime, inode_flags, xattrs };
     Node { name: name.to_vec(), metadata, content }
 }
 
@@ -203,14 +206,29 @@ fn malformed_entries_are_refused() {
         ((0, 2), file(3, &[9, 2])),
         ((2, 0), file(32, &[9, 2])),
         ((0, 0), [FIFO[..1].to_vec(), vec![8], FIFO[2..].to_vec(), vec![2, 0]].concat()),
+        ((0, 0), [FIFO[..1].to_vec(), vec![64], FIFO[2..].to_vec(), vec![1, 2]].concat()),
+        ((0, 0), file(16 | 64 | 128, &[1, 2, 0x30, 0])),
+        ((1, 0), [&[2, 128], &FIFO[2..], &[0x10]].concat()),
     ];
     good.iter().for_each(|(ids, more)| assert_eq!(read(*ids, more), Ok(()), "{more:?}"));
     let with = |at: usize, value: &[u8]| [&FIFO[..at], value, &FIFO[at + 1..]].concat();
     let xattrs = |list: &[u8]| [&with(1, &[4]), list].concat();
+    let signed = |value: i64| {
+        let mut w = Writer::new();
+        w.signed(value);
+        w.into_vec()
+    };
     let bad = [
         ((0, 0), with(0, &[0]), "type 0"),
         ((0, 0), with(0, &[8]), "type 8"),
-        ((0, 0), with(1, &[64]), "unknown flag"),
+        ((0, 0), [with(1, &[64]), signed(0), signed(-1)].concat(), "born at -1 nanoseconds"),
+        ((0, 0), [with(1, &[64]), signed(0), signed(1_000_000_000)].concat(), "born at 10^9 nanoseconds"),
+        ((0, 0), [with(1, &[64]), signed(0), signed(i64::MIN)].concat(), "born long before"),
+        ((0, 0), [with(1, &[128]), vec![0x10]].concat(), "inode flags of a fifo"),
+        ((0, 0), file(144, &[0, 0]), "no inode flags, but the flag for them"),
+        ((0, 0), file(144, &[0x80, 0x10, 0]), "an inode flag that says how a file is stored"),
+        ((0, 0), file(144, &[0xff, 0xff, 0xff, 0xff, 0x0f, 0]), "all inode flags"),
+        ((0, 0), file(144, &[0x90, 0x80, 0x80, 0x80, 0x10, 0]), "inode flags of 33 bits"),
         ((0, 0), with(1, &[1]), "sparse, but no file"),
         ((0, 0), with(1, &[16]), "inline, but no file"),
         ((1, 0), [&[2, 8][..], &FIFO[2..], &[2, 0]].concat(), "a directory with several links"),
@@ -287,6 +305,14 @@ fn limits_hold_on_both_sides() {
         let nanoseconds = 999_999_999 + beyond as u32;
         assert_eq!(accepted(meta(&|m| m.mtime.nanoseconds = nanoseconds)), good, "mtime");
         assert_eq!(accepted(meta(&|m| m.ctime.nanoseconds = nanoseconds)), good, "ctime");
+        let born = Timestamp { seconds: i64::MIN, nanoseconds };
+        assert_eq!(accepted(meta(&|m| m.btime = Some(born))), good, "btime");
+        let mut flagged = node(b"a", if good { file(0, Body::Chunks(Vec::new())) } else { Content::Fifo });
+        flagged.metadata.inode_flags = INODE_FLAGS_KEPT;
+        assert_eq!(accepted(Tree::Leaf(vec![flagged.clone()])), good, "inode flags of a fifo");
+        flagged.content = Content::Directory { tree: TreeId::from_bytes([1; 32]) };
+        flagged.metadata.inode_flags = if good { 0x10 } else { 0x8_0010 };
+        assert_eq!(accepted(Tree::Leaf(vec![flagged])), good, "inode flags that are not kept");
         let second = if good { b'o' } else { b'n' };
         let pair = |m: &mut Metadata| m.xattrs = vec![xattr(1, 0), Xattr { name: vec![second], value: Vec::new() }];
         assert_eq!(accepted(meta(&pair)), good, "attribute twice");

@@ -42,7 +42,10 @@ CHECKS = ("endpoint", "pin", "parent", "tls", "region-header", "location", "owne
           "logging", "hint")
 OUTCOMES = {1: "snapshot", 2: "checkpoint", 3: "aborted"}
 FILE, DIRECTORY, SYMLINK, FIFO, CHARACTER, BLOCK, SOCKET = range(1, 8)
-SPARSE, INCONSISTENT, XATTRS, LINKED, INLINE, LISTS = 1, 2, 4, 8, 16, 32
+SPARSE, INCONSISTENT, XATTRS, LINKED, INLINE, LISTS, BORN, INODE_FLAGS = 1, 2, 4, 8, 16, 32, 64, 128
+# Bits that inode flags may have.
+INODE_BITS = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x400 | 0x4000 | 0x8000 | 0x10000 | 0x20000 | 0x800000 | 0x2000000 \
+    | 0x20000000 | 0x40000000
 MIB = 1 << 20
 PROVINCES = set("AB BC MB NB NL NS NT NU ON PE QC SK YT".split())
 
@@ -554,6 +557,8 @@ class Node:
     ctime: tuple
     inode: int
     device: int = 0
+    btime: tuple = None
+    inode_flags: int = 0
     size: int = 0
     inline: bytes = b""
     ids: tuple = ()       # chunks; with flag LISTS, lists; of a directory, its tree
@@ -598,8 +603,9 @@ def read_leaf(trees, chunks, entries):
         name = full
         kind, flags = r.u8(), r.u8()
         require(1 <= kind <= 7, f"unknown type of {name!r}")
-        require(flags < 64 and flags & (INLINE | LISTS) != INLINE | LISTS, f"unknown flags of {name!r}")
-        require(kind == FILE or not flags & ~(XATTRS | LINKED), f"flags of a file at {name!r}")
+        require(flags & (INLINE | LISTS) != INLINE | LISTS, f"unknown flags of {name!r}")
+        require(kind == FILE or not flags & ~(XATTRS | LINKED | BORN | INODE_FLAGS), f"flags of a file at {name!r}")
+        require(kind in (FILE, DIRECTORY) or not flags & INODE_FLAGS, f"inode flags of {name!r}")
         mode, owner = r.varint(0o7777), r.varint()
         require(owner < len(owners), f"unknown owner of {name!r}")
         seconds = wrap(seconds + r.signed())
@@ -610,6 +616,12 @@ def read_leaf(trees, chunks, entries):
         if flags & LINKED:
             require(r.varint() >= 2, f"several links of {name!r} are fewer than 2")
             node.device = r.varint()
+        if flags & BORN:
+            node.btime = wrap(ctime[0] + r.signed()), r.nanoseconds(ctime[1] + r.signed())
+            require(node.btime[1] >= 0, f"born at negative nanoseconds: {name!r}")
+        if flags & INODE_FLAGS:
+            node.inode_flags = r.varint()
+            require(node.inode_flags and not node.inode_flags & ~INODE_BITS, f"unknown inode flags of {name!r}")
         if kind == FILE:
             node.size = r.varint()
             if flags & INLINE:
@@ -864,6 +876,8 @@ def apply_metadata(node, at, skipped):
             skipped.append(f"extended attribute {text(key)} of {text(node.name)}")
     if node.type != SYMLINK:
         os.chmod(node.name, node.mode, dir_fd=at)
+    if node.inode_flags:
+        skipped.append(f"inode flags of {text(node.name)}")
     mtime = node.mtime[0] * 10**9 + node.mtime[1]
     os.utime(node.name, ns=(mtime, mtime), dir_fd=at, follow_symlinks=False)
 
@@ -1121,6 +1135,10 @@ def self_test(_):
     assert [n.name for n in read_leaf((), (), leaf((0, b"ab"), (1, b"c")))] == [b"ab", b"ac"]
     for wrong in ((0, b"ab"), (0, b"ac")), ((0, b"b"), (0, b"a")), ((0, b"a"), (1, b"")), ((0, b"."),), ((0, b"a/b"),), ((1, b"a"),):
         assert refuses(read_leaf, (), (), leaf(*wrong)), wrong
+    born = bytes([1, 0, 0, 0, 0, 1, 0, 1]) + b"a" + bytes.fromhex("0440a4030002000500070302")
+    assert read_leaf((), (), born)[0].btime == (-4, 1) and refuses(read_leaf, (), (), born[:-1] + b"\1")
+    flagged = bytes([1, 0, 0, 0, 0, 1, 0, 1]) + b"a" + bytes.fromhex("0190a40300020005000730") + b"\0"
+    assert read_leaf((), (), flagged)[0].inode_flags == 0x30 and refuses(read_leaf, (), (), flagged.replace(b"\x30", b"\0"))
     assert refuses(read_leaf, (bytes(32),), (), leaf((0, b"a"))) and refuses(read_leaf, (), (), leaf((0, b"a")) + b"\0")
     print("self-test passed")
 

@@ -2,7 +2,7 @@
 
 use crate::output::{put_path, shown};
 use crate::values;
-use cairn::format::node::{Content, Node};
+use cairn::format::node::{Content, INODE_FLAGS, Node};
 use serde_json::{Value, json};
 
 /// Type and mode, owner, size, time and path, as `ls -l` has them.
@@ -90,8 +90,10 @@ pub(crate) fn object(path: &[u8], node: &Node) -> Value {
         "group": String::from_utf8_lossy(&metadata.owner.group),
         "mtime": values::time(metadata.mtime),
         "ctime": values::time(metadata.ctime),
+        "btime": metadata.btime.map(values::time),
         "inode": metadata.inode,
         "links": metadata.links,
+        "flags": flags(metadata.inode_flags),
     });
     put_path(&mut row, "path", path);
     put_path(&mut row, "name", &node.name);
@@ -107,6 +109,11 @@ pub(crate) fn object(path: &[u8], node: &Node) -> Value {
         _ => {}
     }
     row
+}
+
+/// Inode flags as words.
+fn flags(bits: u32) -> Vec<&'static str> {
+    INODE_FLAGS.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, word)| *word).collect()
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub(crate) struct Progress {
     entries_total: AtomicU64,
     bytes_total: AtomicU64,
     failed: AtomicU64,
+    attributes_lost: AtomicU64,
     warned: AtomicU64,
     current: Mutex<Vec<u8>>,
     list: Mutex<FailureList>,
@@ -57,6 +58,7 @@ impl Progress {
             entries_total: AtomicU64::new(0),
             bytes_total: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            attributes_lost: AtomicU64::new(0),
             warned: AtomicU64::new(0),
             current: Mutex::new(Vec::new()),
             list: Mutex::new(FailureList { directory: state.clone(), seen: HashSet::new(), open: None, lost: false }),
@@ -137,6 +139,12 @@ impl EventSink for Progress {
                     self.output.entry_failed(path, message);
                 }
             }
+            Event::AttributeLost { path, message } => {
+                self.list.lock().unwrap_or_else(PoisonError::into_inner).write(path, message);
+                if add(&self.attributes_lost, 1) < FAILURES_NAMED {
+                    self.output.warn(&shown(message.as_bytes()));
+                }
+            }
             Event::Warning { path, message } => {
                 let text = if path.is_empty() { String::new() } else { format!("{}: ", shown(path)) };
                 let text = format!("{text}{}", shown(message.as_bytes()));
@@ -175,7 +183,7 @@ impl Shown {
         if warned > FAILURES_NAMED {
             self.progress.output.warn(&format!("{} more warnings; -v shows them", warned - FAILURES_NAMED));
         }
-        if failed == 0 {
+        if failed == 0 && self.progress.attributes_lost.load(Ordering::Relaxed) == 0 {
             return Ok(None);
         }
         self.progress.list.lock().unwrap_or_else(PoisonError::into_inner).finish(name)
@@ -215,8 +223,13 @@ impl FailureList {
         if !self.seen.insert(*blake3::hash(path).as_bytes()) {
             return false;
         }
+        self.write(path, message);
+        true
+    }
+
+    fn write(&mut self, path: &[u8], message: &str) {
         if self.lost {
-            return true;
+            return;
         }
         if self.open.is_none() {
             self.open = self.create();
@@ -224,7 +237,6 @@ impl FailureList {
         let line = format!("{}\t{}\n", shown(path), shown(message.as_bytes()));
         let written = self.open.as_mut().is_some_and(|(_, file)| file.write_all(line.as_bytes()).is_ok());
         self.lost = !written;
-        true
     }
 
     fn create(&self) -> Option<(PathBuf, BufWriter<File>)> {

@@ -5,6 +5,7 @@ mod options;
 mod parent;
 mod placed;
 mod queue;
+mod reading;
 mod run;
 mod scan;
 mod selection;

@@ -199,7 +199,7 @@ mod tests {
     use super::*;
     use crate::engine::testing;
     use crate::format::node::{Body, Metadata};
-    use crate::fs::{FileKind, Owners, metadata};
+    use crate::fs::{FileKind, Owners, Xattrs, metadata};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp { seconds, nanoseconds: 1 }
@@ -216,6 +216,7 @@ mod tests {
             size: 5,
             mtime: at(1000),
             ctime: at(1000),
+            btime: None,
             inode: 7,
             device: 1,
             links: 1,
@@ -225,7 +226,7 @@ mod tests {
             mount_id: 0,
         };
         let content = Content::File { size: 5, sparse: false, inconsistent: false, body: Body::Inline(vec![0; 5]) };
-        let metadata = Metadata { device: 0, ..metadata(&stat, &Owners::new(), Vec::new()) };
+        let metadata = Metadata { device: 0, ..metadata(&stat, &Owners::new(), Xattrs::default()) };
         let node = Node { name: b"f".to_vec(), metadata, content };
         let (session, tree) = (SessionId::from_bytes([1; 16]), TreeId::from_bytes([1; 32]));
         let parent = Parent { session, tree, is_snapshot: true, started: at(9000), totals: (1, 5) };

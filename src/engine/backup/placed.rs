@@ -6,9 +6,10 @@
 
 use crate::engine::backup::dir::{Dir, store_directory};
 use crate::engine::backup::parent::{self, Parent, Reuse};
-use crate::engine::backup::scan::{ScanError, Scanner};
+use crate::engine::backup::reading::ScanError;
+use crate::engine::backup::scan::Scanner;
 use crate::engine::backup::source::stored_names;
-use crate::engine::backup::walk::{Grafted, WalkContext, Walker};
+use crate::engine::backup::walk::{Grafted, WalkContext, Walker, attributes};
 use crate::engine::backup::workers::{Executor, WorkContext, node_of, record};
 use crate::engine::context::{EngineError, Result};
 use crate::format::node::{Content, Metadata, Node};
@@ -126,7 +127,7 @@ impl Place {
             }
             let mut node = node.clone();
             if reuse == Reuse::Content {
-                let xattrs = dir.entry_xattrs(name.as_bytes())?;
+                let xattrs = attributes(dir, name.as_bytes(), stat, &node)?;
                 node.metadata = w.tally.metadata(stat, w.tally.keep(|| host.clone(), xattrs, sink));
             }
             w.unchanged(node.size());
@@ -248,7 +249,17 @@ fn made_up(name: Vec<u8>, mode: u32, content: Content, before: Option<&Node>, w:
     let same = before.filter(|node| node.content == content);
     let time = same.map_or_else(|| w.cx.clock.now(), |node| node.metadata.mtime);
     let owner = w.tally.owner(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let metadata =
-        Metadata { mode, owner, mtime: time, ctime: time, inode: 0, device: 0, links: 1, xattrs: Vec::new() };
+    let metadata = Metadata {
+        mode,
+        owner,
+        mtime: time,
+        ctime: time,
+        inode: 0,
+        device: 0,
+        links: 1,
+        btime: None,
+        inode_flags: 0,
+        xattrs: Vec::new(),
+    };
     Node { name, metadata, content }
 }

@@ -2,12 +2,13 @@
 
 use crate::chunker::Chunker;
 use crate::engine::backup::queue::SealQueue;
+use crate::engine::backup::reading::{Fill, Reading, ScanError, Streaming};
 use crate::engine::backup::store::{Coder, Group, LARGE_GROUP_LEN, SMALL_GROUP_LEN, Store};
 use crate::engine::context::{EngineError, Result};
 use crate::format::node::{Body, INLINE_MAX};
 use crate::format::tree::{FILE_LISTS_MAX, LIST_CHUNKS_MAX, encode_list};
 use crate::format::wire::FormatError;
-use crate::fs::{FsError, SourceDir, SourceFile, SourceStream, Stat};
+use crate::fs::{Holes, SourceDir, SourceFile, SourceStream, Stat};
 use crate::id::{ChunkId, TreeId};
 use crate::journal::Journal;
 use crate::progress::{Event, EventSink};
@@ -37,6 +38,8 @@ pub(super) struct Scanned {
     pub(super) xattrs: crate::fs::Xattrs,
     /// Bytes read.
     pub(super) size: u64,
+    /// It has holes.
+    pub(super) sparse: bool,
     /// It changed during the last attempt too.
     pub(super) inconsistent: bool,
     /// Its content.
@@ -96,24 +99,6 @@ impl Ids {
     }
 }
 
-/// A failure of the file (goes on the list) or of the store (ends the run).
-pub(super) enum ScanError {
-    File(FsError),
-    Run(EngineError),
-}
-
-impl From<FsError> for ScanError {
-    fn from(error: FsError) -> Self {
-        Self::File(error)
-    }
-}
-
-impl From<EngineError> for ScanError {
-    fn from(error: EngineError) -> Self {
-        Self::Run(error)
-    }
-}
-
 /// What scanning needs from the run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ScanContext<'a> {
@@ -156,16 +141,23 @@ impl Scanner {
                 cx.sink.event(&Event::EntryStarted { path: file.path() });
             }
             let xattrs = file.xattrs();
-            let (size, body) = self.read(&file, cx)?;
+            let holes = file.holes();
+            let (size, body) = self.read(&file, holes, cx)?;
             let inconsistent = size != file.stat().size || !file.unchanged_since(file.stat());
             if !inconsistent || attempt == ATTEMPTS {
-                return Ok(Scanned { stat: *file.stat(), xattrs, size, inconsistent, body });
+                let sparse = holes != Holes::None;
+                return Ok(Scanned { stat: *file.stat(), xattrs, size, sparse, inconsistent, body });
             }
             attempt += 1;
         }
     }
 
-    fn read(&mut self, file: &SourceFile, cx: ScanContext<'_>) -> std::result::Result<(u64, Body), ScanError> {
+    fn read(
+        &mut self,
+        file: &SourceFile,
+        holes: Holes,
+        cx: ScanContext<'_>,
+    ) -> std::result::Result<(u64, Body), ScanError> {
         let expected = file.stat().size;
         if expected < cx.chunker.params().whole_file_below() {
             // One byte more than expected, so that a single read shows the end.
@@ -177,13 +169,7 @@ impl Scanner {
             }
         }
         file.advise_sequential();
-        let mut offset = 0;
-        let fill = |buffer: &mut [u8]| {
-            let read = file.read_at(offset, buffer)?;
-            offset += read as u64;
-            Ok(read)
-        };
-        self.stream(0, fill, cx)
+        self.stream(0, &mut Reading::new(file, holes), cx)
     }
 
     /// Reads a stream to its end. Equal content is cut as in a file.
@@ -191,25 +177,16 @@ impl Scanner {
     /// # Errors
     /// What the stream or the store says.
     pub(super) fn scan_stream(&mut self, stream: &mut dyn SourceStream, cx: ScanContext<'_>) -> Result<(u64, Body)> {
-        let mut fill = |buffer: &mut [u8]| {
-            let mut filled = 0;
-            while filled < buffer.len() {
-                match stream.read(&mut buffer[filled..]).map_err(EngineError::from)? {
-                    0 => break,
-                    read => filled += read,
-                }
-            }
-            Ok(filled)
-        };
+        let mut from = Streaming(stream);
         let whole_below = cx.chunker.params().whole_file_below() as usize;
-        let scanned = match fill(&mut self.buffer[..whole_below]) {
+        let scanned = match from.fill(0, &mut self.buffer[..whole_below]) {
             Ok(read) if read < whole_below => {
                 cx.sink.event(&Event::Bytes { count: read as u64 });
                 return Ok((read as u64, self.whole(read, cx)?));
             }
             Ok(read) => {
                 cx.sink.event(&Event::Bytes { count: read as u64 });
-                self.stream(read, fill, cx)
+                self.stream(read, &mut from, cx)
             }
             Err(error) => Err(error),
         };
@@ -231,11 +208,11 @@ impl Scanner {
         Ok(Body::Chunks(vec![cx.store.add_chunk(bytes, &mut self.small)]))
     }
 
-    /// Cuts what is in the buffer already (`filled` bytes) and what `fill` puts there: a full buffer until the end.
+    /// Cuts what is in the buffer already (`filled` bytes) and what follows it: a full buffer until the end.
     fn stream(
         &mut self,
         mut filled: usize,
-        mut fill: impl FnMut(&mut [u8]) -> std::result::Result<usize, ScanError>,
+        from: &mut dyn Fill,
         cx: ScanContext<'_>,
     ) -> std::result::Result<(u64, Body), ScanError> {
         let longest = cx.chunker.params().maximum();
@@ -244,7 +221,7 @@ impl Scanner {
         loop {
             cx.go_on()?;
             if !ended {
-                let read = fill(&mut self.buffer[filled..])?;
+                let read = from.fill(total, &mut self.buffer[filled..])?;
                 cx.sink.event(&Event::Bytes { count: read as u64 });
                 ended = filled + read < self.buffer.len();
                 total += read as u64;
@@ -262,11 +239,41 @@ impl Scanner {
             }
             self.buffer.copy_within(start..filled, 0);
             filled -= start;
+            if !ended {
+                let at = total - filled as u64;
+                let skipped = self.skip_hole(from.hole_at(at), &mut ids, cx)?;
+                if skipped > 0 {
+                    (total, filled) = (at + skipped, 0);
+                }
+            }
             if ended && filled == 0 {
                 break;
             }
         }
         cx.seals.seal(&mut self.large, &mut self.coder, cx.store)?;
         Ok((total, ids.into_body(cx.store)?))
+    }
+
+    /// Cuts a hole of this many bytes without reading it: zeros are cut into pieces of one length, as long as the longest
+    /// piece would be zeros. Returns how many bytes of it that were; the buffer is overwritten then.
+    fn skip_hole(&mut self, hole: u64, ids: &mut Ids, cx: ScanContext<'_>) -> Result<u64> {
+        let longest = cx.chunker.params().maximum();
+        if hole < longest as u64 {
+            return Ok(0);
+        }
+        self.buffer[..longest].fill(0);
+        let len = cx.chunker.cut(&self.buffer[..longest]);
+        let count = (hole - longest as u64) / len as u64 + 1;
+        if self.large.len() + len > LARGE_GROUP_LEN {
+            cx.seals.seal(&mut self.large, &mut self.coder, cx.store)?;
+        }
+        let id = cx.store.add_chunk(&self.buffer[..len], &mut self.large);
+        for _ in 0..count {
+            ids.push(id, cx.store)?;
+        }
+        cx.store.added.chunks_known.fetch_add(count - 1, Ordering::Relaxed);
+        let skipped = count * len as u64;
+        cx.sink.event(&Event::Bytes { count: skipped });
+        Ok(skipped)
     }
 }

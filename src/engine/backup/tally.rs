@@ -2,7 +2,7 @@
 
 use crate::engine::context::chain;
 use crate::format::cell::{CELL_FAILURES_MAX, CELL_TEXT_MAX, Failure, Statistics};
-use crate::format::node::{Metadata, Owner, Xattr};
+use crate::format::node::{Metadata, Owner};
 use crate::fs::{FileKind, FsError, Owners, Stat, Xattrs, metadata};
 use crate::progress::{Event, EventSink};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,7 +43,7 @@ impl Tally {
     }
 
     /// Metadata as it is stored: link count and device only where they say something, and the same for each run.
-    pub(super) fn metadata(&self, stat: &Stat, xattrs: Vec<Xattr>) -> Metadata {
+    pub(super) fn metadata(&self, stat: &Stat, xattrs: Xattrs) -> Metadata {
         let linked = stat.links > 1 && stat.kind != FileKind::Directory;
         let mut metadata = metadata(stat, &self.owners, xattrs);
         if !linked {
@@ -75,14 +75,14 @@ impl Tally {
 
     /// The attributes that are kept of what was read. An entry without all of its attributes is kept, and counted as failed,
     /// since it will not come back whole.
-    pub(super) fn keep(&self, path: impl FnOnce() -> Vec<u8>, read: Xattrs, sink: &dyn EventSink) -> Vec<Xattr> {
+    pub(super) fn keep(&self, path: impl FnOnce() -> Vec<u8>, read: Xattrs, sink: &dyn EventSink) -> Xattrs {
         for warning in &read.warnings {
             self.fail(&warning.path, &chain(warning), sink);
         }
         if read.xattrs.iter().map(|x| x.name.len() + x.value.len()).sum::<usize>() > XATTR_BYTES_MAX {
             self.fail(&path(), "has more than 4 MiB of extended attributes; they are not kept", sink);
-            return Vec::new();
+            return Xattrs { xattrs: Vec::new(), ..read };
         }
-        read.xattrs
+        read
     }
 }

@@ -9,8 +9,8 @@ use crate::engine::backup::tally::Tally;
 use crate::engine::backup::task::{BATCH_BYTES_MAX, BATCH_DIRS_MAX, BATCH_FILES_MAX, Batch, FileTask};
 use crate::engine::backup::workers::Executor;
 use crate::engine::context::{Context, EngineError, Result, chain};
-use crate::format::node::{Content, Node};
-use crate::fs::{Excludes, FileKind, FsError, SourceDir, Stat};
+use crate::format::node::{Content, Metadata, Node};
+use crate::fs::{Excludes, FileKind, FsError, SourceDir, SourceFile, Stat, Xattrs};
 use crate::id::TreeId;
 use crate::progress::Event;
 use crate::repository::pack_reader::{PackReader, ReadBuffers};
@@ -80,6 +80,26 @@ pub(super) struct Walker<'a> {
     checkpoint_at: Option<Duration>,
     /// Whether a checkpoint was due before the end.
     pub(super) cut: bool,
+}
+
+/// What a node knows of attributes.
+fn known_attributes(node: &Node) -> Xattrs {
+    let Metadata { xattrs, inode_flags, .. } = &node.metadata;
+    Xattrs { xattrs: xattrs.clone(), inode_flags: *inode_flags, warnings: Vec::new() }
+}
+
+/// Attributes of a file whose content is taken over. Flags can only be asked for where it may be opened for reading; where it
+/// may not, they are taken to be what they were.
+pub(super) fn attributes(
+    dir: &SourceDir,
+    name: &[u8],
+    stat: &Stat,
+    known: &Node,
+) -> std::result::Result<Xattrs, FsError> {
+    match SourceFile::open(dir, name, stat) {
+        Ok(file) => Ok(file.xattrs()),
+        Err(_) => Ok(Xattrs { inode_flags: known.metadata.inode_flags, ..dir.entry_xattrs(name)? }),
+    }
 }
 
 fn child_selection(selection: &Selection, name: &[u8]) -> Selection {
@@ -280,7 +300,7 @@ impl<'a> Walker<'a> {
                 .as_ref()
                 .filter(|node: &&Node| node.metadata.ctime == stat.ctime && has_settled && !self.w.options.force);
             let xattrs = match before {
-                Some(node) => node.metadata.xattrs.clone(),
+                Some(node) => known_attributes(node),
                 None => self.w.tally.keep(|| source.path().to_vec(), source.xattrs(), &*self.w.cx.sink),
             };
             self.w.tally.metadata(&stat, xattrs)
@@ -350,7 +370,7 @@ impl<'a> Walker<'a> {
                 frame.dir.put(slot, node, first);
                 return Ok(());
             }
-            Some((mut node, Reuse::Content, _)) => match frame.dir.source.entry_xattrs(&name) {
+            Some((mut node, Reuse::Content, _)) => match attributes(&frame.dir.source, &name, &stat, &node) {
                 Ok(read) => {
                     let xattrs = self.w.tally.keep(|| frame.dir.source.path_of(&name), read, &*self.w.cx.sink);
                     node.metadata = self.w.tally.metadata(&stat, xattrs);

@@ -6,7 +6,8 @@
 //! workers everything happens at once, in the caller, in one order.
 
 use crate::engine::backup::queue::{Job, SealQueue};
-use crate::engine::backup::scan::{ScanContext, ScanError, Scanned, Scanner};
+use crate::engine::backup::reading::ScanError;
+use crate::engine::backup::scan::{ScanContext, Scanned, Scanner};
 use crate::engine::backup::source::Sources;
 use crate::engine::backup::store::Store;
 use crate::engine::backup::tally::Tally;
@@ -33,7 +34,7 @@ pub(super) fn node_of(
     tally: &Tally,
     sink: &dyn EventSink,
 ) -> Node {
-    let Scanned { stat, xattrs, size, inconsistent, body } = scanned;
+    let Scanned { stat, xattrs, size, sparse, inconsistent, body } = scanned;
     let xattrs = tally.keep(|| path.clone(), xattrs, sink);
     if inconsistent {
         sink.event(&Event::Warning { path: &path, message: "kept changing while it was read; kept as it came" });
@@ -50,7 +51,7 @@ pub(super) fn node_of(
         s.total_bytes += size;
     });
     sink.event(&Event::EntryDone { size, unchanged: false });
-    let content = Content::File { size, sparse: stat.is_sparse(), inconsistent, body };
+    let content = Content::File { size, sparse, inconsistent, body };
     Node { name, metadata: tally.metadata(&stat, xattrs), content }
 }
 

@@ -99,6 +99,7 @@ impl FileTask {
             State::Open(file) => Ok(Some(Arc::clone(file))),
             State::Waiting => {
                 let file = Arc::new(place.handles.open(&self.dir)?.create_file(&self.name)?);
+                file.prepare(&self.metadata);
                 *state = State::Open(Arc::clone(&file));
                 Ok(Some(file))
             }
@@ -153,7 +154,10 @@ impl FileTask {
             self.fail(place, &Why { message: "it is still being written".into(), is_damage: false });
             return Ok(false);
         };
-        let warnings = file.commit(&self.metadata, &place.fs_options)?;
+        let warnings = match self.link {
+            Some(_) => file.commit_unlocked(&self.metadata, &place.fs_options)?,
+            None => file.commit(&self.metadata, &place.fs_options)?,
+        };
         *self.lock() = State::Over;
         place.tally.warn(&warnings);
         if let (Some(key), Some(id)) = (&self.link, id) {

@@ -1,4 +1,5 @@
-//! Hard links: the first name of an inode is restored as a file, further ones are linked to it.
+//! Hard links: the first name of an inode is made, further ones are linked to it. Everything but a directory may have several
+//! names. What is immutable or append-only cannot be linked, so it becomes that when its last name was seen.
 //!
 //! That two nodes have the same device and inode number says that they were one file when they were looked at. If one was
 //! replaced in between, or the numbers were made up, the contents differ: then the second is a file of its own.
@@ -6,7 +7,7 @@
 use crate::crypto::hash::StoredHasher;
 use crate::engine::restore::dirs::Dir;
 use crate::format::node::{Body, Content, Node};
-use crate::fs::FileId;
+use crate::fs::{FileId, INODE_LOCKS};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,8 +27,25 @@ struct First {
     name: Vec<u8>,
     body: [u8; 32],
     state: State,
+    inode_flags: u32,
     /// Names that may still come.
     left: u32,
+}
+
+/// A file that has all its names, and is to be immutable or append-only.
+#[derive(Debug)]
+pub(super) struct ToLock {
+    pub(super) dir: Arc<Dir>,
+    pub(super) name: Vec<u8>,
+    pub(super) id: FileId,
+    pub(super) inode_flags: u32,
+}
+
+impl First {
+    fn into_lock(self) -> Option<ToLock> {
+        let Self { dir, name, state: State::Made(id), inode_flags, .. } = self else { return None };
+        (inode_flags & INODE_LOCKS != 0).then_some(ToLock { dir, name, id, inode_flags })
+    }
 }
 
 /// What a name is to become.
@@ -39,6 +57,13 @@ pub(super) enum Claim {
     First(LinkKey),
     /// A link to the first.
     Later,
+}
+
+impl Claim {
+    /// The key of a first name.
+    pub(super) fn key(self) -> Option<LinkKey> {
+        if let Self::First(key) = self { Some(key) } else { None }
+    }
 }
 
 /// What a later name is linked to.
@@ -62,12 +87,19 @@ fn digest(node: &Node) -> [u8; 32] {
         hasher.update(&[tag]);
         parts.for_each(|part| hasher.update(part));
     };
-    if let Content::File { body, .. } = &node.content {
-        match body {
-            Body::Inline(bytes) => add(1, &mut [bytes.as_slice()].into_iter()),
-            Body::Chunks(ids) => add(2, &mut ids.iter().map(|id| &id.as_bytes()[..])),
-            Body::Lists(ids) => add(3, &mut ids.iter().map(|id| &id.as_bytes()[..])),
+    match &node.content {
+        Content::File { body: Body::Inline(bytes), .. } => add(1, &mut [bytes.as_slice()].into_iter()),
+        Content::File { body: Body::Chunks(ids), .. } => add(2, &mut ids.iter().map(|id| &id.as_bytes()[..])),
+        Content::File { body: Body::Lists(ids), .. } => add(3, &mut ids.iter().map(|id| &id.as_bytes()[..])),
+        Content::Symlink { target } => add(4, &mut [target.as_slice()].into_iter()),
+        Content::Fifo => add(5, &mut [].into_iter()),
+        Content::CharDevice { major, minor } => {
+            add(6, &mut [&major.to_le_bytes()[..], &minor.to_le_bytes()].into_iter())
         }
+        Content::BlockDevice { major, minor } => {
+            add(7, &mut [&major.to_le_bytes()[..], &minor.to_le_bytes()].into_iter());
+        }
+        Content::Socket | Content::Directory { .. } => add(8, &mut [].into_iter()),
     }
     hasher.finish()
 }
@@ -78,14 +110,15 @@ impl Links {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says what the regular file `node` in `dir` is to become; `again` if it was asked before.
+    /// Says what `node` in `dir`, which is no directory, is to become; `again` if it was asked before.
     pub(super) fn claim(&self, dir: &Arc<Dir>, node: &Node, again: bool) -> Claim {
         if node.metadata.links < 2 {
             return Claim::Own;
         }
         let key = (node.metadata.device, node.metadata.inode);
         let body = digest(node);
-        let first = |left| First { dir: Arc::clone(dir), name: node.name.clone(), body, state: State::Waiting, left };
+        let (inode_flags, state) = (node.metadata.inode_flags, State::Waiting);
+        let first = |left| First { dir: Arc::clone(dir), name: node.name.clone(), body, state, inode_flags, left };
         let mut map = self.lock();
         let Some(known) = map.get_mut(&key) else {
             map.insert(key, first(node.metadata.links - 1));
@@ -127,8 +160,13 @@ impl Links {
         }
     }
 
-    /// Forgets inodes all names of which were seen and linked.
-    pub(super) fn forget_seen(&self) {
-        self.lock().retain(|_, first| first.left > 0);
+    /// Forgets inodes all names of which were seen and linked. Returns those that can be locked now.
+    pub(super) fn forget_seen(&self) -> Vec<ToLock> {
+        self.lock().extract_if(|_, first| first.left == 0).filter_map(|(_, first)| first.into_lock()).collect()
+    }
+
+    /// Forgets all inodes: no further names come. Returns those that can be locked now.
+    pub(super) fn forget_all(&self) -> Vec<ToLock> {
+        std::mem::take(&mut *self.lock()).into_values().filter_map(First::into_lock).collect()
     }
 }

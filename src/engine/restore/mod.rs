@@ -13,6 +13,7 @@ mod overwrite;
 mod place;
 mod plan;
 mod select;
+mod start;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -30,8 +31,9 @@ use crate::engine::restore::dirs::Handles;
 use crate::engine::restore::links::Links;
 use crate::engine::restore::place::Place;
 use crate::engine::restore::select::Selection;
+use crate::engine::restore::start::Start;
 use crate::engine::restore::tally::Tally;
-use crate::engine::restore::walk::{Start, Walk};
+use crate::engine::restore::walk::Walk;
 use crate::engine::restore::window::{Limits, Window};
 use crate::engine::restore::work::{Job, Work};
 use crate::fs::{Ownership, RestoreOptions as FsOptions, Target};
@@ -122,7 +124,7 @@ fn restore(
         |buffers: &mut ReadBuffers, job: Job| work.run(buffers, job),
         |pool| {
             let window = Window::new(&work, pool, limits, options.sparse)?;
-            Walk::new(&work, window, &selection, options).run(&tree, &start, !is_whole)
+            Walk::new(&work, window, &selection, options, &snapshot.entries.paths).run(&tree, &start, !is_whole)
         },
     )?;
     if options.verify {

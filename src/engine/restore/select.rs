@@ -29,6 +29,7 @@ fn stat(node: &Node) -> Stat {
         size: node.size(),
         mtime: node.metadata.mtime,
         ctime: Timestamp::EPOCH,
+        btime: None,
         inode: 0,
         device: 0,
         links: 1,

@@ -129,15 +129,14 @@ impl<'a> Tally<'a> {
         self.cx.event(&Event::EntryDone { size, unchanged: true });
     }
 
-    /// Metadata could not be set. That only root may give files away is said once, at the end.
+    /// Metadata could not be set.
     pub(super) fn warn(&self, warnings: &[Warning]) {
         for warning in warnings {
-            if warning.operation == Operation::SetOwner && warning.source.kind() == ErrorKind::PermissionDenied {
-                self.owners_not_set.fetch_add(1, Relaxed);
-            } else {
-                self.warnings.fetch_add(1, Relaxed);
-                self.cx.event(&Event::Warning { path: &warning.path, message: &chain(warning) });
-            }
+            let is_owner =
+                warning.operation == Operation::SetOwner && warning.source.kind() == ErrorKind::PermissionDenied;
+            let count = if is_owner { &self.owners_not_set } else { &self.warnings };
+            count.fetch_add(1, Relaxed);
+            self.cx.event(&Event::AttributeLost { path: &warning.path, message: &chain(warning) });
         }
     }
 

@@ -6,43 +6,15 @@ use crate::engine::restore::dirs::Dir;
 use crate::engine::restore::options::{Overwrite, RestoreOptions};
 use crate::engine::restore::overwrite::{self, Verdict};
 use crate::engine::restore::select::{Choice, Selection};
+use crate::engine::restore::start::{Start, is_covered};
 use crate::engine::restore::tally::{Tally, Why};
 use crate::engine::restore::window::Window;
-use crate::engine::restore::work::{Item, Work};
+use crate::engine::restore::work::{DirectoryItem, Item, Work};
 use crate::format::node::{Content, Metadata, Node};
 use crate::progress::Event;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// Where a restore begins.
-#[derive(Debug)]
-pub(super) struct Start {
-    /// What is restored.
-    pub(super) found: Found,
-    /// Its path, with single slashes and none at the end; empty for the root.
-    pub(super) path: Vec<u8>,
-}
-
-impl Start {
-    pub(super) fn new(path: &[u8], found: Found) -> Self {
-        let mut normal = Vec::with_capacity(path.len());
-        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-            normal.push(b'/');
-            normal.extend_from_slice(name);
-        }
-        Self { found, path: normal }
-    }
-
-    /// Path of the directory whose entries go into the target.
-    pub(super) fn base(&self) -> &[u8] {
-        if self.found.tree().is_some() {
-            return &self.path;
-        }
-        let name_len = self.path.iter().rev().take_while(|byte| **byte != b'/').count();
-        &self.path[..self.path.len().saturating_sub(name_len + 1)]
-    }
-}
 
 /// What the walk found out that verification has to know.
 #[derive(Debug, Default)]
@@ -73,6 +45,8 @@ pub(super) struct Walk<'a, 'w, 'p> {
     window: Window<'a, 'w, 'p>,
     selection: &'a Selection,
     options: &'a RestoreOptions,
+    /// What was backed up.
+    sources: &'a [Vec<u8>],
     frames: Vec<Frame>,
     directories: u64,
     /// Regular files that the walk has come by.
@@ -88,9 +62,11 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
         window: Window<'a, 'w, 'p>,
         selection: &'a Selection,
         options: &'a RestoreOptions,
+        sources: &'a [Vec<u8>],
     ) -> Self {
         let (frames, walked) = (Vec::new(), Walked::default());
-        Self { work, window, selection, options, frames, directories: 0, files: 0, others: 0, bytes: 0, walked }
+        let (directories, files, others, bytes) = (0, 0, 0, 0);
+        Self { work, window, selection, options, sources, frames, directories, files, others, bytes, walked }
     }
 
     /// Restores everything from `start` on; with `tell_total`, says how much it is once that is known.
@@ -144,7 +120,7 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
         if tell_total {
             self.work.place.cx.event(&Event::Total { entries: self.files + self.others, bytes: self.bytes });
         }
-        self.window.flush()?;
+        self.window.finish()?;
         Ok(self.walked)
     }
 
@@ -201,7 +177,8 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
 
     fn leave(&mut self) -> Result<()> {
         if let Some(Frame { dir: Some(dir), metadata: Some(metadata), keeps_metadata: false, .. }) = self.frames.pop() {
-            self.window.leave(dir, metadata);
+            let was_backed_up = is_covered(self.sources, &dir.path());
+            self.window.leave(DirectoryItem { dir, metadata, was_backed_up });
         }
         self.window.flush_if_full()
     }

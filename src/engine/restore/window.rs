@@ -3,7 +3,7 @@
 //!
 //! 1. contents, in the order of [`plan`](super::plan); each file is put in place with its metadata when it is whole;
 //! 2. further names of files, once their first names are in place (in this window or an earlier one);
-//! 3. symbolic links, pipes and devices;
+//! 3. symbolic links, pipes and devices, and then further names of these;
 //! 4. metadata of the directories that the walk has left, the deepest first: nothing is made in them any more, and a mode
 //!    that forbids to enter does not come before what is below.
 //!
@@ -12,12 +12,11 @@
 
 use crate::engine::context::{EngineError, Result};
 use crate::engine::pool::Pool;
-use crate::engine::restore::dirs::Dir;
 use crate::engine::restore::file::FileTask;
-use crate::engine::restore::links::Claim;
+use crate::engine::restore::links::{Claim, LinkKey};
 use crate::engine::restore::plan::{self, Extent};
 use crate::engine::restore::tally::Why;
-use crate::engine::restore::work::{Batch, Item, Job, Retry, Work};
+use crate::engine::restore::work::{Batch, DirectoryItem, Item, Job, Retry, Work};
 use crate::format::node::{Body, Content, Metadata, Node};
 use crate::format::tree::Tree;
 use crate::id::{ChunkId, TreeId};
@@ -60,8 +59,10 @@ pub(super) struct Window<'a, 'w, 'p> {
     extents: Vec<Extent>,
     small: Vec<(Arc<FileTask>, Vec<u8>)>,
     later: Vec<Item>,
-    others: Vec<Item>,
-    left: Vec<(Arc<Dir>, Metadata)>,
+    others: Vec<(Item, Option<LinkKey>)>,
+    /// Further names of what is in `others`, or was.
+    later_others: Vec<Item>,
+    left: Vec<DirectoryItem>,
     entries: usize,
     bytes: usize,
     /// Chunk ids that later names carry.
@@ -95,6 +96,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
             small: Vec::new(),
             later: Vec::new(),
             others: Vec::new(),
+            later_others: Vec::new(),
             left: Vec::new(),
             entries: 0,
             bytes: 0,
@@ -142,23 +144,26 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
             },
             _ => {
                 self.weigh(&item.node);
-                self.others.push(item);
+                match self.work.place.links.claim(&item.dir, &item.node, false) {
+                    Claim::Later => self.later_others.push(item),
+                    claim => self.others.push((item, claim.key())),
+                }
                 Ok(())
             }
         }
     }
 
     /// Takes up the metadata of a directory that the walk has left.
-    pub(super) fn leave(&mut self, dir: Arc<Dir>, metadata: Metadata) {
+    pub(super) fn leave(&mut self, item: DirectoryItem) {
         self.entries += 1;
-        self.bytes += weight(&metadata);
-        self.left.push((dir, metadata));
+        self.bytes += weight(&item.metadata);
+        self.left.push(item);
     }
 
     fn add_file(&mut self, item: Item, claim: Claim) -> Result<()> {
         self.weigh(&item.node);
         let Item { dir, mut node, number } = item;
-        let link = if let Claim::First(key) = claim { Some(key) } else { None };
+        let link = claim.key();
         let body = match &mut node.content {
             Content::File { body, .. } => std::mem::replace(body, Body::Inline(Vec::new())),
             _ => Body::Inline(Vec::new()),
@@ -292,15 +297,45 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
             self.write_contents();
             self.submit_items(later, Job::Links);
         }
-        self.work.place.links.forget_seen();
-        let others = std::mem::take(&mut self.others);
-        self.submit_items(others, Job::Others);
+        self.make_others();
+        self.work.lock(self.work.place.links.forget_seen());
         self.finish_directories();
         (self.entries, self.bytes) = (0, 0);
         if self.work.place.is_stopped() { Err(EngineError::Interrupted) } else { Ok(()) }
     }
 
-    fn submit_items(&mut self, items: Vec<Item>, job: impl Fn(Vec<Item>) -> Job) {
+    /// Makes what has no content, then further names of it; of those that cannot be linked, each is made by itself.
+    fn make_others(&mut self) {
+        let others = std::mem::take(&mut self.others);
+        self.submit_items(others, Job::Others);
+        let mut later = std::mem::take(&mut self.later_others);
+        while !later.is_empty() && !self.work.place.is_stopped() {
+            self.submit_items(std::mem::take(&mut later), Job::Links);
+            let mut others = Vec::new();
+            for retry in self.work.take_retries() {
+                match retry {
+                    Retry::AsOwn(item) => others.push((item, None)),
+                    Retry::AsFirst(item) => match self.work.place.links.claim(&item.dir, &item.node, true) {
+                        Claim::Later => later.push(item),
+                        claim => others.push((item, claim.key())),
+                    },
+                }
+            }
+            self.submit_items(others, Job::Others);
+        }
+    }
+
+    /// Does everything, and what had to wait for names that now do not come.
+    ///
+    /// # Errors
+    /// [`EngineError::Interrupted`].
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.flush()?;
+        self.work.lock(self.work.place.links.forget_all());
+        Ok(())
+    }
+
+    fn submit_items<T>(&mut self, items: Vec<T>, job: impl Fn(Vec<T>) -> Job) {
         let mut items = items.into_iter().peekable();
         while items.peek().is_some() {
             self.pool.submit(job(items.by_ref().take(ITEMS_PER_JOB).collect()));
@@ -310,13 +345,13 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
 
     fn finish_directories(&mut self) {
         let mut left = std::mem::take(&mut self.left);
-        left.sort_by_key(|(dir, _)| std::cmp::Reverse(dir.depth));
+        left.sort_by_key(|item| std::cmp::Reverse(item.dir.depth));
         let mut left = left.into_iter().peekable();
-        while let Some((next, _)) = left.peek() {
-            let depth = next.depth;
+        while let Some(next) = left.peek() {
+            let depth = next.dir.depth;
             loop {
                 let batch: Vec<_> =
-                    std::iter::from_fn(|| left.next_if(|(dir, _)| dir.depth == depth)).take(ITEMS_PER_JOB).collect();
+                    std::iter::from_fn(|| left.next_if(|item| item.dir.depth == depth)).take(ITEMS_PER_JOB).collect();
                 if batch.is_empty() {
                     break;
                 }

@@ -3,12 +3,12 @@
 use crate::engine::context::chain;
 use crate::engine::restore::dirs::Dir;
 use crate::engine::restore::file::FileTask;
-use crate::engine::restore::links::Source;
+use crate::engine::restore::links::{LinkKey, Source, ToLock};
 use crate::engine::restore::place::Place;
 use crate::engine::restore::plan::Extent;
 use crate::engine::restore::tally::Why;
 use crate::format::node::{Content, Metadata, Node};
-use crate::fs::{FsError, Warning};
+use crate::fs::{FsError, Made, Operation};
 use crate::id::ChunkId;
 use crate::progress::Event;
 use crate::repository::index::{BlobIndex, Location};
@@ -34,6 +34,15 @@ pub(super) struct Item {
     pub(super) number: u64,
 }
 
+/// A directory in which everything is made.
+#[derive(Debug)]
+pub(super) struct DirectoryItem {
+    pub(super) dir: Arc<Dir>,
+    pub(super) metadata: Metadata,
+    /// It is not just on the way to what was backed up: nobody misses the owner of such a one.
+    pub(super) was_backed_up: bool,
+}
+
 /// What is to be done.
 #[derive(Debug)]
 pub(super) enum Job {
@@ -41,12 +50,12 @@ pub(super) enum Job {
     Blobs(Arc<Batch>, Range<usize>),
     /// Files whose whole content is here.
     Small(Vec<(Arc<FileTask>, Vec<u8>)>),
-    /// Symbolic links, pipes, devices.
-    Others(Vec<Item>),
-    /// Further names of files that are in place.
+    /// Symbolic links, pipes, devices; each with its key if further names of it may come.
+    Others(Vec<(Item, Option<LinkKey>)>),
+    /// Further names of what is in place.
     Links(Vec<Item>),
     /// Metadata of directories that are complete.
-    Directories(Vec<(Arc<Dir>, Metadata)>),
+    Directories(Vec<DirectoryItem>),
 }
 
 /// What of a further name has to be tried in another way.
@@ -86,12 +95,16 @@ impl Work<'_> {
                     file.settle(&self.place);
                 }
             }
-            Job::Others(items) => items.iter().for_each(|item| self.other(item)),
+            Job::Others(items) => items.iter().for_each(|(item, link)| self.other(item, link.as_ref())),
             Job::Links(items) => items.into_iter().for_each(|item| self.link(item)),
             Job::Directories(dirs) => {
-                for (dir, metadata) in dirs {
+                for DirectoryItem { dir, metadata, was_backed_up } in dirs {
                     match self.place.handles.open(&dir) {
-                        Ok(handle) => self.place.tally.warn(&handle.finish(&metadata, &self.place.fs_options)),
+                        Ok(handle) => {
+                            let mut warnings = handle.finish(&metadata, &self.place.fs_options);
+                            warnings.retain(|warning| was_backed_up || warning.operation != Operation::SetOwner);
+                            self.place.tally.warn(&warnings);
+                        }
                         Err(error) => self.place.tally.fail(&dir.path(), &error.into()),
                     }
                 }
@@ -156,9 +169,9 @@ impl Work<'_> {
         Some(bytes)
     }
 
-    fn other(&self, item: &Item) {
+    fn other(&self, item: &Item, link: Option<&LinkKey>) {
         let Item { dir, node, .. } = item;
-        let made = |act: &dyn Fn(&crate::fs::TargetDir) -> Result<Vec<Warning>, FsError>| -> Result<_, FsError> {
+        let made = |act: &dyn Fn(&crate::fs::TargetDir) -> Result<Made, FsError>| -> Result<_, FsError> {
             act(&self.place.handles.open(dir)?)
         };
         let made = match &node.content {
@@ -168,11 +181,29 @@ impl Work<'_> {
             content => made(&|handle| handle.make_special(&node.name, content, &node.metadata, &self.place.fs_options)),
         };
         match made {
-            Ok(warnings) => {
+            Ok(Made { id, warnings }) => {
+                if let Some(key) = link {
+                    self.place.links.made(key, id);
+                }
                 self.place.tally.warn(&warnings);
                 self.place.tally.done(&self.place.tally.others, 0);
             }
-            Err(error) => self.place.tally.fail(&dir.path_of(&node.name), &error.into()),
+            Err(error) => {
+                if let Some(key) = link {
+                    self.place.links.failed(key, false);
+                }
+                self.place.tally.fail(&dir.path_of(&node.name), &error.into());
+            }
+        }
+    }
+
+    /// Makes files immutable or append-only that have all their names now.
+    pub(super) fn lock(&self, files: Vec<ToLock>) {
+        for ToLock { dir, name, id, inode_flags } in files {
+            match self.place.handles.open(&dir).and_then(|handle| handle.lock(&name, id, inode_flags)) {
+                Ok(warnings) => self.place.tally.warn(&warnings),
+                Err(error) => self.place.tally.fail(&dir.path_of(&name), &error.into()),
+            }
         }
     }
 
@@ -188,9 +219,11 @@ impl Work<'_> {
                         self.place.tally.hard_links.fetch_add(1, Relaxed);
                         if let Content::File { size, body, .. } = &item.node.content {
                             self.place.tally.recovered(&path(), *size, &body.digest());
+                            self.place.tally.done(&self.place.tally.files, *size);
+                            self.place.restored(item.number);
+                        } else {
+                            self.place.tally.done(&self.place.tally.others, 0);
                         }
-                        self.place.tally.done(&self.place.tally.files, item.node.size());
-                        self.place.restored(item.number);
                     }
                     Err(error) => {
                         let message = format!("made a file of its own: {}", chain(&error));

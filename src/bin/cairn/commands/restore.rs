@@ -92,10 +92,16 @@ fn bring_back(
     if report.failed > 0 {
         say_list(&run.output, report.failed, list.as_deref());
     }
+    let attributes = report.warnings + report.owners_not_set;
+    if attributes > 0 {
+        let what = values::count(attributes, "attribute", "attributes");
+        let listed = list.map_or_else(String::new, |list| format!("; all are listed in {}", list.display()));
+        run.output.warn(&format!("{what} of restored entries could not be set{listed}"));
+    }
     match said {
         Err(failure) if !failure.is_broken_pipe() => Err(failure),
         _ if report.damaged > 0 || *may_be_older => Ok(Exit::Damage),
-        _ if report.failed > 0 => Ok(Exit::Incomplete),
+        _ if report.failed + attributes > 0 => Ok(Exit::Incomplete),
         _ => Ok(Exit::Done),
     }
 }
