@@ -48,6 +48,20 @@ pub enum Event<'a> {
         /// Bytes.
         bytes: u64,
     },
+    /// What a dry run would do about an entry.
+    EntryPlanned {
+        /// Absolute path.
+        path: &'a [u8],
+        /// Whether what is there would stay.
+        unchanged: bool,
+    },
+    /// An entry was removed because the snapshot has none of that name.
+    EntryRemoved {
+        /// Absolute path in the snapshot.
+        path: &'a [u8],
+        /// It only would have been.
+        dry_run: bool,
+    },
     /// An entry could not be kept, read or written.
     EntryFailed {
         /// Absolute path.

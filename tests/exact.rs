@@ -263,3 +263,86 @@ fn a_users_own_tree_makes_the_round_trip() {
     assert!(differences.iter().all(|line| line.contains(": missing: ")), "{differences:?}");
     println!("counts: {} entries of a user's tree could not be read, each listed", list.len());
 }
+
+/// What a backup could not read was there all the same.
+#[test]
+fn a_removal_spares_what_could_not_be_read() {
+    if !is_root() {
+        println!("SKIPPED: only root can make files that another user cannot read");
+        return;
+    }
+    let place = Place::new(Some(NOBODY));
+    let src = place.path("src");
+    std::fs::create_dir_all(src.join("locked")).unwrap();
+    for name in ["file", "secret", "locked/below"] {
+        std::fs::write(src.join(name), b"content").unwrap();
+    }
+    for (name, mode) in [("secret", 0o600), ("locked", 0o700)] {
+        std::fs::set_permissions(src.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    for name in ["", "file"] {
+        chown(src.join(name), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    place.run(3, &["backup", "--init", "src"]);
+    let mut place = place;
+    place.uid = None;
+    std::fs::write(src.join("more"), b"later").unwrap();
+    let (_, err) = place.run(0, &["restore", &place.snapshot_of("src"), "--target", "src", "--delete"]);
+    for name in ["secret", "locked"] {
+        assert!(err.contains(&format!("src/{name}: could not be read when the snapshot was made")), "{err}");
+    }
+    assert!(!src.join("more").exists() && src.join("secret").exists() && src.join("locked/below").exists());
+}
+
+/// What is mounted below a source is not what was backed up there; and immutable files are no obstacle for root.
+#[test]
+fn a_removal_stays_on_its_file_system() {
+    if !is_root() {
+        println!("SKIPPED: only root can mount something");
+        return;
+    }
+    let place = Place::new(None);
+    let src = place.path("src");
+    std::fs::create_dir_all(src.join("mounted")).unwrap();
+    std::fs::write(src.join("file"), b"content").unwrap();
+    place.run(0, &["backup", "--init", "src"]);
+    let restore = format!("./cairn restore {} --target out --delete", place.snapshot_of("src"));
+    let script = format!(
+        "mkdir -p out/mounted out/extra/mounted && mount -t tmpfs none out/mounted && mount -t tmpfs none out/extra/mounted \
+         || exit 77; touch out/mounted/precious out/extra/mounted/precious out/extra/lost; {restore}; code=$?; \
+         test -e out/mounted/precious && test -e out/extra/mounted/precious && ! test -e out/extra/lost && exit $code"
+    );
+    let shell = |args: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(args).current_dir(place.dir.path());
+        for (name, below) in [("REPOSITORY", "repo"), ("STATE_DIR", "state"), ("CACHE_DIR", "cache")] {
+            command.env(format!("CAIRN_{name}"), place.path(below));
+        }
+        command.output()
+    };
+    let output = match shell(&["--mount", "sh", "-c", &script]) {
+        Ok(output) if output.status.code() != Some(77) => output,
+        other => {
+            println!("SKIPPED: cannot mount here: {other:?}");
+            return;
+        }
+    };
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{err}");
+    assert!(err.contains("src/mounted: is on another file system"), "{err}");
+    assert!(err.contains("failed: ") && err.contains("extra/mounted"), "{err}");
+
+    // Immutable files and directories that the snapshot has not.
+    let output = Command::new("sh")
+        .arg("-c")
+        .arg("mkdir -p out/locked/below && touch out/locked/file && chattr +i out/locked/file out/locked/below out/locked")
+        .current_dir(place.dir.path())
+        .output()
+        .unwrap();
+    if !output.status.success() {
+        println!("SKIPPED: immutable files: {}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    place.run(0, &["restore", &place.snapshot_of("src"), "--target", "out", "--delete"]);
+    assert_eq!(place.differences("src", "out"), Vec::<String>::new());
+}

@@ -130,6 +130,14 @@ pub enum FsError {
         /// Which type.
         what: &'static str,
     },
+    /// A directory that is not removed, whatever was asked for.
+    #[error("{} is {what}: it was not removed", shown(.path))]
+    Spared {
+        /// The directory.
+        path: Vec<u8>,
+        /// Why not.
+        what: &'static str,
+    },
     /// A path that has to be absolute is not.
     #[error("{} is not an absolute path", shown(.path))]
     NotAbsolute {

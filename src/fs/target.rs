@@ -76,6 +76,17 @@ impl Target {
         Ok(Self::with_resolver(fd, path, resolver))
     }
 
+    /// As [`open`](Self::open), but makes nothing; `None` if it is not there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_existing(path: &Path) -> Result<Option<Self>> {
+        match std::fs::metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            _ => Self::open(path).map(Some),
+        }
+    }
+
     fn with_resolver(fd: OwnedFd, path: &Path, resolver: Resolver) -> Self {
         let inner = Inner { fd, path: path.as_os_str().as_bytes().to_vec(), resolver };
         Self { root: TargetDir { inner: Arc::new(inner) } }
@@ -167,7 +178,7 @@ impl TargetDir {
 
     /// A directory restored before may be read-only even for its owner, or immutable. `finish` sets what is recorded; failure
     /// shows when something is to be made in it.
-    fn make_writable(&self) {
+    pub fn make_writable(&self) {
         let _ = flags::unlock(Inode::Opened(self.as_fd()));
         if let Ok(stat) = self.stat_self()
             && stat.mode & 0o700 != 0o700
@@ -176,7 +187,7 @@ impl TargetDir {
         }
     }
 
-    fn open_below(&self, components: &[&[u8]]) -> Result<Self> {
+    pub(super) fn open_below(&self, components: &[&[u8]]) -> Result<Self> {
         for name in components {
             self.check_name(name)?;
         }

@@ -139,6 +139,12 @@ impl EventSink for Progress {
                     self.output.entry_failed(path, message);
                 }
             }
+            Event::EntryPlanned { path, unchanged } => {
+                let what = if *unchanged { "would leave" } else { "would restore" };
+                self.output.info(&format!("{what} {}", shown(path)));
+            }
+            Event::EntryRemoved { path, dry_run: true } => self.output.note(&format!("would remove {}", shown(path))),
+            Event::EntryRemoved { path, dry_run: false } => self.output.info(&format!("removed {}", shown(path))),
             Event::AttributeLost { path, message } => {
                 self.list.lock().unwrap_or_else(PoisonError::into_inner).write(path, message);
                 if add(&self.attributes_lost, 1) < FAILURES_NAMED {

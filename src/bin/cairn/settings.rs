@@ -95,6 +95,14 @@ impl Settings {
         })
     }
 
+    /// The file that the secret of this run is in, if it was named and is in one.
+    pub(crate) fn secret_file(&self) -> Option<&Path> {
+        match &self.secret {
+            Some(SecretSource::KeyFile(path) | SecretSource::PasswordFile(path)) => Some(path),
+            _ => None,
+        }
+    }
+
     /// The same for another location.
     pub(crate) fn at(&self, location: Location) -> Self {
         Self {

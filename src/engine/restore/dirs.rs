@@ -111,6 +111,11 @@ impl Handles {
         Self { target, cache: Mutex::default() }
     }
 
+    /// The target itself.
+    pub(super) fn root(&self) -> &TargetDir {
+        self.target.root()
+    }
+
     /// Whether others may interfere with the target.
     pub(super) fn is_exposed(&self) -> bool {
         // What cannot be looked at is not claimed to be safe.

@@ -1,12 +1,13 @@
 //! One regular file on its way: opened at its first piece, written by any worker, put in place by the one that writes the
-//! last piece. If anything of it fails, nothing of it is left.
+//! last piece. If anything of it fails, nothing of it is left, unless it is a file that is changed where it is.
 
 use crate::engine::restore::dirs::Dir;
 use crate::engine::restore::links::LinkKey;
 use crate::engine::restore::place::Place;
 use crate::engine::restore::tally::Why;
 use crate::format::node::{Content, Metadata, Node};
-use crate::fs::{FsError, NewFile};
+use crate::fs::{FsError, NewFile, PresentFile};
+use crate::id::ChunkId;
 use crate::progress::Event;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,9 +19,33 @@ static ZEROS: [u8; HOLE_UNIT] = [0; HOLE_UNIT];
 #[derive(Debug)]
 enum State {
     Waiting,
-    Open(Arc<NewFile>),
+    Open(Arc<Out>),
     /// In place, or given up.
     Over,
+}
+
+/// What is written to.
+#[derive(Debug)]
+enum Out {
+    New(NewFile),
+    /// It was there, and is changed where it is.
+    Present(PresentFile),
+}
+
+impl Out {
+    /// Writes a piece.
+    fn write(&self, place: &Place<'_>, is_sparse: bool, offset: u64, bytes: &[u8]) -> Result<(), FsError> {
+        match self {
+            Self::New(file) if is_sparse => write_with_holes(file, offset, bytes),
+            Self::New(file) => file.write_at(offset, bytes),
+            Self::Present(file) => {
+                let written = file.write_different(offset, bytes)?;
+                let unchanged = bytes.len() as u64 - written;
+                place.tally.bytes_unchanged.fetch_add(unchanged, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// A regular file to be restored.
@@ -92,14 +117,42 @@ impl FileTask {
         place.tally.fail(&self.path(), why);
     }
 
-    fn open(&self, place: &Place<'_>) -> Result<Option<Arc<NewFile>>, FsError> {
+    /// Takes the file that is there to be changed where it is, if it can be.
+    pub(super) fn take_present(&self, place: &Place<'_>) {
+        let uid = Some(self.metadata.owner.uid).filter(|_| !place.no_owner);
+        let present = place.handles.open(&self.dir).and_then(|dir| dir.open_present(&self.name, uid));
+        // What is wrong with it shows when it is replaced.
+        if let Ok(Some(file)) = present {
+            *self.lock() = State::Open(Arc::new(Out::Present(file)));
+        }
+    }
+
+    /// Whether the file that is there has this chunk where it has to be. `buffer` is the caller's, to be used again.
+    pub(super) fn has(&self, place: &Place<'_>, at: u64, len: u32, id: &ChunkId, buffer: &mut Vec<u8>) -> bool {
+        let file = match &*self.lock() {
+            State::Open(file) => Arc::clone(file),
+            State::Waiting | State::Over => return false,
+        };
+        let Out::Present(file) = &*file else { return false };
+        buffer.resize(len as usize, 0);
+        let has = file.read_at(at, buffer).is_ok_and(|read| read == buffer.len())
+            && place.reader.repository().keys().hasher.chunk(buffer) == *id;
+        if has {
+            place.tally.bytes_unchanged.fetch_add(len.into(), Ordering::Relaxed);
+            place.cx.event(&Event::Bytes { count: len.into() });
+        }
+        has
+    }
+
+    fn open(&self, place: &Place<'_>) -> Result<Option<Arc<Out>>, FsError> {
         let mut state = self.lock();
         match &*state {
             State::Over => Ok(None),
             State::Open(file) => Ok(Some(Arc::clone(file))),
             State::Waiting => {
-                let file = Arc::new(place.handles.open(&self.dir)?.create_file(&self.name)?);
+                let file = place.handles.open(&self.dir)?.create_file(&self.name)?;
                 file.prepare(&self.metadata);
+                let file = Arc::new(Out::New(file));
                 *state = State::Open(Arc::clone(&file));
                 Ok(Some(file))
             }
@@ -110,8 +163,7 @@ impl FileTask {
     pub(super) fn write(&self, place: &Place<'_>, offset: u64, bytes: &[u8]) {
         let written = self.open(place).and_then(|file| match file {
             None => Ok(()),
-            Some(file) if self.is_sparse => write_with_holes(&file, offset, bytes),
-            Some(file) => file.write_at(offset, bytes),
+            Some(file) => file.write(place, self.is_sparse, offset, bytes),
         });
         match written {
             Ok(()) => place.cx.event(&Event::Bytes { count: bytes.len() as u64 }),
@@ -139,10 +191,18 @@ impl FileTask {
     fn finish(&self, place: &Place<'_>) -> Result<bool, FsError> {
         // A file without pieces was not opened yet.
         let Some(file) = self.open(place)? else { return Ok(false) };
-        if self.is_sparse {
-            file.set_len(self.size)?;
-        }
-        let id = self.link.map(|_| file.id()).transpose()?;
+        let id = match &*file {
+            Out::New(file) => {
+                if self.is_sparse {
+                    file.set_len(self.size)?;
+                }
+                self.link.map(|_| file.id()).transpose()?
+            }
+            Out::Present(file) => {
+                file.finish_content(self.size, self.is_sparse)?;
+                None
+            }
+        };
         drop(file);
         let state = {
             let mut state = self.lock();
@@ -154,9 +214,10 @@ impl FileTask {
             self.fail(place, &Why { message: "it is still being written".into(), is_damage: false });
             return Ok(false);
         };
-        let warnings = match self.link {
-            Some(_) => file.commit_unlocked(&self.metadata, &place.fs_options)?,
-            None => file.commit(&self.metadata, &place.fs_options)?,
+        let warnings = match file {
+            Out::New(file) if self.link.is_some() => file.commit_unlocked(&self.metadata, &place.fs_options)?,
+            Out::New(file) => file.commit(&self.metadata, &place.fs_options)?,
+            Out::Present(file) => file.finish(&self.metadata, &place.fs_options),
         };
         *self.lock() = State::Over;
         place.tally.warn(&warnings);

@@ -5,7 +5,9 @@
 //! of it and its metadata are there. One entry that fails is named and counted, and the rest goes on. Memory is bounded
 //! ([`window`]) and descriptors are too ([`dirs`], [`plan`]).
 
+mod delete;
 mod dirs;
+mod dry;
 mod file;
 mod links;
 mod options;
@@ -27,6 +29,7 @@ pub use options::{EntryFailure, FAILURES_MAX, Overwrite, RestoreOptions, Restore
 use crate::engine::browse::{Found, Snapshot, SnapshotTree};
 use crate::engine::context::{Context, Result, chain};
 use crate::engine::pool;
+use crate::engine::restore::delete::Deletion;
 use crate::engine::restore::dirs::Handles;
 use crate::engine::restore::links::Links;
 use crate::engine::restore::place::Place;
@@ -36,7 +39,7 @@ use crate::engine::restore::tally::Tally;
 use crate::engine::restore::walk::Walk;
 use crate::engine::restore::window::{Limits, Window};
 use crate::engine::restore::work::{Job, Work};
-use crate::fs::{Ownership, RestoreOptions as FsOptions, Target};
+use crate::fs::{LocalIds, Ownership, RestoreOptions as FsOptions, Target};
 use crate::progress::Event;
 use crate::repository::RepositoryError;
 use crate::repository::pack_reader::{PackReader, ReadBuffers};
@@ -93,6 +96,18 @@ fn restore(
     let reader = Arc::new(PackReader::new(Arc::clone(&cx.repository), Arc::new(view.index)));
     let tree = SnapshotTree::new(Arc::clone(&reader), snapshot.references.tree);
     let start = Start::new(&options.path, tree.find(&options.path)?);
+    if options.delete {
+        delete::check(options, &start, &snapshot.entries, &selection)?;
+    }
+    let deletion = Deletion {
+        cx,
+        tally,
+        selection: &selection,
+        sources: &snapshot.entries.paths,
+        missed: &snapshot.entries.failures,
+        rule: options.overwrite,
+        fs_options: None,
+    };
     let is_whole = matches!(start.found, Found::Root(_)) && selection.is_all();
     if is_whole {
         let statistics = &snapshot.entries.statistics;
@@ -100,19 +115,33 @@ fn restore(
         cx.event(&Event::Total { entries, bytes });
     }
     if options.dry_run {
-        return walk::count(&tree, &start, &selection, tally);
+        let target = Target::open_existing(&options.target)?;
+        let root = target.as_ref().map(Target::root);
+        dry::run(cx, &tree, &start, &selection, options, root, tally)?;
+        return match root.filter(|_| options.delete) {
+            Some(root) => deletion.run(root, &tree, &start),
+            None => Ok(()),
+        };
     }
     let handles = Handles::new(Target::open(&options.target)?);
     if handles.is_exposed() {
         let message = "others may write to the target: they could interfere while it is being restored";
         cx.event(&Event::Warning { path: b"", message });
     }
-    let ownership = if options.no_owner { Ownership::Ignore } else { Ownership::ById };
+    let ownership = match (options.no_owner, options.owners_by_name) {
+        (true, _) => Ownership::Ignore,
+        (false, true) => Ownership::ByName(Arc::new(LocalIds::new())),
+        (false, false) => Ownership::ById,
+    };
+    let fs_options = FsOptions::new(ownership);
+    let deletion = options.delete.then_some(Deletion { fs_options: Some(&fs_options), ..deletion });
     let place = Place {
         cx,
         reader: &reader,
         handles,
-        fs_options: FsOptions::new(ownership),
+        fs_options: fs_options.clone(),
+        no_owner: options.no_owner,
+        changes_in_place: options.in_place,
         links: Links::default(),
         tally,
         in_place: options.verify.then(Mutex::default),
@@ -124,9 +153,13 @@ fn restore(
         |buffers: &mut ReadBuffers, job: Job| work.run(buffers, job),
         |pool| {
             let window = Window::new(&work, pool, limits, options.sparse)?;
-            Walk::new(&work, window, &selection, options, &snapshot.entries.paths).run(&tree, &start, !is_whole)
+            Walk::new(&work, window, &selection, options, &snapshot.entries.paths, deletion)
+                .run(&tree, &start, !is_whole)
         },
     )?;
+    if let Some(deletion) = deletion {
+        deletion.run(work.place.handles.root(), &tree, &start)?;
+    }
     if options.verify {
         verify::run(&work.place, &tree, &start, &selection, &walked)?;
     }

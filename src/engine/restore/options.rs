@@ -4,8 +4,7 @@ use crate::id::SessionId;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What to do about what is in the target already. Directories are always merged, and nothing is ever removed for being
-/// there only.
+/// What to do about what is in the target already. Directories are always merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overwrite {
     /// Replace it.
@@ -37,15 +36,28 @@ pub struct RestoreOptions {
     pub exclude: Vec<String>,
     /// As `exclude`, ignoring the case of ASCII letters.
     pub exclude_case_insensitive: Vec<String>,
+    /// Files with patterns to include, one a line.
+    pub include_files: Vec<PathBuf>,
+    /// Files with patterns to leave out, one a line.
+    pub exclude_files: Vec<PathBuf>,
     /// What to do about what is there already.
     pub overwrite: Overwrite,
+    /// Change regular files where they are, writing only what differs, instead of replacing them.
+    pub in_place: bool,
+    /// Remove what is in the target and not in the snapshot, in directories that the snapshot has and below them. What is
+    /// excluded or not included stays, and so does what is in directories on the way to a backed-up path.
+    pub delete: bool,
+    /// cairn's own repository, cache and state, which are never removed.
+    pub own_paths: Vec<PathBuf>,
     /// Everything belongs to whoever restores.
     pub no_owner: bool,
+    /// Owners are those of this host with the recorded names, where there are such; the recorded numbers otherwise.
+    pub owners_by_name: bool,
     /// Make holes of zeros in every file, not only in those that had holes.
     pub sparse: bool,
     /// Read every restored file again and compare it with the snapshot.
     pub verify: bool,
-    /// Count only, as if the target were empty; nothing is written.
+    /// Say what would be done; nothing is written.
     pub dry_run: bool,
     /// Why, for the record.
     pub purpose: String,
@@ -82,8 +94,12 @@ pub struct RestoreReport {
     pub others: u64,
     /// Sockets, which are never restored.
     pub sockets_skipped: u64,
+    /// Entries that were removed because the snapshot has none of that name.
+    pub removed: u64,
     /// Bytes of content of the files, holes included, further names not.
     pub bytes_restored: u64,
+    /// Of these, bytes that were there already.
+    pub bytes_unchanged: u64,
     /// Files that were read again and found to be right.
     pub files_verified: u64,
     /// Entries that could not be restored, or that verification found to be wrong.

@@ -15,6 +15,10 @@ pub(super) struct Place<'a> {
     pub(super) reader: &'a PackReader,
     pub(super) handles: Handles,
     pub(super) fs_options: FsOptions,
+    /// Everything belongs to whoever restores.
+    pub(super) no_owner: bool,
+    /// Files are changed where they are.
+    pub(super) changes_in_place: bool,
     pub(super) links: Links,
     pub(super) tally: &'a Tally<'a>,
     /// Which files are in place, by their number in the walk; for verification.

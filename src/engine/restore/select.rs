@@ -5,6 +5,7 @@ use crate::engine::context::Result;
 use crate::engine::restore::options::RestoreOptions;
 use crate::format::node::{Content, Node};
 use crate::fs::{ExcludeOptions, Excludes, FileKind, Stat};
+use std::path::PathBuf;
 
 /// Type of an entry as the host has it.
 pub(super) fn kind(node: &Node) -> FileKind {
@@ -58,10 +59,17 @@ pub(super) struct Selection {
     exclude: Excludes,
 }
 
-fn compiled(patterns: &[String], case_insensitive: &[String]) -> Result<Excludes> {
+fn compiled(
+    patterns: &[String],
+    case_insensitive: &[String],
+    files: &[PathBuf],
+    own_paths: &[PathBuf],
+) -> Result<Excludes> {
     let options = ExcludeOptions {
         patterns: patterns.to_vec(),
         case_insensitive_patterns: case_insensitive.to_vec(),
+        pattern_files: files.to_vec(),
+        own_paths: own_paths.to_vec(),
         ..ExcludeOptions::default()
     };
     Ok(Excludes::new(&options)?)
@@ -73,10 +81,15 @@ impl Selection {
     /// # Errors
     /// A pattern that cannot be used.
     pub(super) fn new(options: &RestoreOptions) -> Result<Self> {
-        let include = compiled(&options.include, &options.include_case_insensitive)?;
+        let include = compiled(&options.include, &options.include_case_insensitive, &options.include_files, &[])?;
         Ok(Self {
             include: include.needs_path().then_some(include),
-            exclude: compiled(&options.exclude, &options.exclude_case_insensitive)?,
+            exclude: compiled(
+                &options.exclude,
+                &options.exclude_case_insensitive,
+                &options.exclude_files,
+                &options.own_paths,
+            )?,
         })
     }
 
@@ -90,16 +103,30 @@ impl Selection {
         if self.is_all() {
             return Choice::Restore;
         }
-        let stat = stat(node);
-        if self.exclude.excludes_entry(path, &stat) {
+        self.choose_stat(path, &stat(node), parent)
+    }
+
+    /// As [`choose`](Self::choose), of an entry that is on this host.
+    pub(super) fn choose_stat(&self, path: &[u8], stat: &Stat, parent: Choice) -> Choice {
+        if self.exclude.excludes_entry(path, stat) {
             return Choice::Leave;
         }
         match &self.include {
-            Some(include) if parent != Choice::Restore && !include.excludes_entry(path, &stat) => {
-                if node.is_directory() { Choice::Look } else { Choice::Leave }
+            Some(include) if parent != Choice::Restore && !include.excludes_entry(path, stat) => {
+                if stat.kind == FileKind::Directory { Choice::Look } else { Choice::Leave }
             }
             _ => Choice::Restore,
         }
+    }
+
+    /// Whether an exclusion hides an entry of this host, or it is cairn's own.
+    pub(super) fn is_excluded(&self, path: &[u8], stat: &Stat) -> bool {
+        self.exclude.excludes_entry(path, stat)
+    }
+
+    /// Whether only what is named is restored.
+    pub(super) fn has_include(&self) -> bool {
+        self.include.is_some()
     }
 
     /// What is done about the directory that the restore starts from.

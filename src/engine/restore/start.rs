@@ -40,6 +40,11 @@ pub(super) fn is_covered(sources: &[Vec<u8>], path: &[u8]) -> bool {
     })
 }
 
+/// Whether a path is a source.
+pub(super) fn is_source(sources: &[Vec<u8>], path: &[u8]) -> bool {
+    sources.iter().any(|source| source.strip_suffix(b"/").unwrap_or(source) == path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,16 +52,17 @@ mod tests {
     #[test]
     fn what_is_covered() {
         let sources = [b"/srv/a".to_vec(), b"/home".to_vec()];
-        for (path, covered) in [
-            (&b"/srv/a"[..], true),
-            (b"/srv/a/b", true),
-            (b"/srv/ab", false),
-            (b"/srv", false),
-            (b"", false),
-            (b"/home", true),
+        for (path, covered, source) in [
+            (&b"/srv/a"[..], true, true),
+            (b"/srv/a/b", true, false),
+            (b"/srv/ab", false, false),
+            (b"/srv", false, false),
+            (b"", false, false),
+            (b"/home", true, true),
         ] {
-            assert_eq!(is_covered(&sources, path), covered, "{path:?}");
+            assert_eq!((is_covered(&sources, path), is_source(&sources, path)), (covered, source), "{path:?}");
         }
-        assert!(is_covered(&[b"/".to_vec()], b"") && is_covered(&[b"/".to_vec()], b"/x"));
+        assert!(is_covered(&[b"/".to_vec()], b"") && is_source(&[b"/".to_vec()], b""));
+        assert!(is_covered(&[b"/".to_vec()], b"/x") && !is_source(&[b"/".to_vec()], b"/x"));
     }
 }

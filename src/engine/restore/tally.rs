@@ -43,7 +43,9 @@ pub(super) struct Tally<'a> {
     pub(super) others: AtomicU64,
     pub(super) sockets: AtomicU64,
     pub(super) bytes: AtomicU64,
+    pub(super) bytes_unchanged: AtomicU64,
     pub(super) verified: AtomicU64,
+    removed: AtomicU64,
     failed: AtomicU64,
     damaged: AtomicU64,
     warnings: AtomicU64,
@@ -64,7 +66,9 @@ impl<'a> Tally<'a> {
             others: AtomicU64::new(0),
             sockets: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            bytes_unchanged: AtomicU64::new(0),
             verified: AtomicU64::new(0),
+            removed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
             warnings: AtomicU64::new(0),
@@ -105,6 +109,22 @@ impl<'a> Tally<'a> {
 
     /// An entry could not be restored.
     pub(super) fn fail(&self, path: &[u8], why: &Why) {
+        let _ = self.cx.journal.file(&FileRecord { event: FileEvent::NotRecovered, path, size: 0, content: None });
+        self.not_done(path, why);
+    }
+
+    /// An entry could not be removed.
+    pub(super) fn not_removed(&self, path: &[u8], why: &Why) {
+        self.not_done(path, why);
+    }
+
+    /// An entry was removed, or would be.
+    pub(super) fn removed(&self, path: &[u8], dry_run: bool) {
+        self.removed.fetch_add(1, Relaxed);
+        self.cx.event(&Event::EntryRemoved { path, dry_run });
+    }
+
+    fn not_done(&self, path: &[u8], why: &Why) {
         self.failed.fetch_add(1, Relaxed);
         self.damaged.fetch_add(u64::from(why.is_damage), Relaxed);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +133,6 @@ impl<'a> Tally<'a> {
             failures.push(EntryFailure { path: path.to_vec(), message, is_damage });
         }
         drop(failures);
-        let _ = self.cx.journal.file(&FileRecord { event: FileEvent::NotRecovered, path, size: 0, content: None });
         self.cx.event(&Event::EntryFailed { path, message: &why.message });
     }
 
@@ -155,7 +174,9 @@ impl<'a> Tally<'a> {
             directories: self.directories.into_inner(),
             others: self.others.into_inner(),
             sockets_skipped: self.sockets.into_inner(),
+            removed: self.removed.into_inner(),
             bytes_restored: self.bytes.into_inner(),
+            bytes_unchanged: self.bytes_unchanged.into_inner(),
             files_verified: self.verified.into_inner(),
             failed: self.failed.into_inner(),
             damaged: self.damaged.into_inner(),

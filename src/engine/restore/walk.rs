@@ -2,12 +2,13 @@
 
 use crate::engine::browse::{Found, SnapshotTree, Step};
 use crate::engine::context::{EngineError, Result};
+use crate::engine::restore::delete::Deletion;
 use crate::engine::restore::dirs::Dir;
 use crate::engine::restore::options::{Overwrite, RestoreOptions};
 use crate::engine::restore::overwrite::{self, Verdict};
 use crate::engine::restore::select::{Choice, Selection};
 use crate::engine::restore::start::{Start, is_covered};
-use crate::engine::restore::tally::{Tally, Why};
+use crate::engine::restore::tally::Why;
 use crate::engine::restore::window::Window;
 use crate::engine::restore::work::{DirectoryItem, Item, Work};
 use crate::format::node::{Content, Metadata, Node};
@@ -47,6 +48,8 @@ pub(super) struct Walk<'a, 'w, 'p> {
     options: &'a RestoreOptions,
     /// What was backed up.
     sources: &'a [Vec<u8>],
+    /// What to remove with, if what is not in the snapshot is to go.
+    deletion: Option<Deletion<'a>>,
     frames: Vec<Frame>,
     directories: u64,
     /// Regular files that the walk has come by.
@@ -63,10 +66,11 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
         selection: &'a Selection,
         options: &'a RestoreOptions,
         sources: &'a [Vec<u8>],
+        deletion: Option<Deletion<'a>>,
     ) -> Self {
         let (frames, walked) = (Vec::new(), Walked::default());
         let (directories, files, others, bytes) = (0, 0, 0, 0);
-        Self { work, window, selection, options, sources, frames, directories, files, others, bytes, walked }
+        Self { work, window, selection, options, sources, deletion, frames, directories, files, others, bytes, walked }
     }
 
     /// Restores everything from `start` on; with `tell_total`, says how much it is once that is known.
@@ -223,6 +227,11 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
                 }
             }
         }
+        if let Some(deletion) = self.deletion
+            && let Ok(handle) = self.work.place.handles.open(&dir)
+        {
+            deletion.make_way(&handle, path, &node.name);
+        }
         self.window.add(Item { dir, node, number })?;
         self.window.flush_if_full()
     }
@@ -249,55 +258,4 @@ fn make_directory(
         }
     }
     Ok(work.place.handles.make(dir)?)
-}
-
-/// Counts what would be restored into an empty target.
-///
-/// # Errors
-/// [`EngineError`] when there is no memory for buffers.
-pub(super) fn count(tree: &SnapshotTree, start: &Start, selection: &Selection, tally: &Tally<'_>) -> Result<()> {
-    let one = |node: &Node| match node.content {
-        Content::File { size, .. } => {
-            tally.bytes.fetch_add(size, Relaxed);
-            tally.files.fetch_add(1, Relaxed);
-        }
-        Content::Directory { .. } => drop(tally.directories.fetch_add(1, Relaxed)),
-        Content::Socket => drop(tally.sockets.fetch_add(1, Relaxed)),
-        _ => drop(tally.others.fetch_add(1, Relaxed)),
-    };
-    let root = match (&start.found, start.found.tree()) {
-        (_, Some(root)) => root,
-        (Found::Node(node), None) => {
-            one(node);
-            return Ok(());
-        }
-        (Found::Root(_), None) => return Ok(()),
-    };
-    let mut walk = tree.walk(&start.path, root)?;
-    let mut choices = vec![selection.root()];
-    while let Some(step) = walk.next() {
-        let parent = choices.last().copied().unwrap_or(Choice::Leave);
-        match step {
-            Step::Enter(node) => match selection.choose(walk.path(), &node, parent) {
-                Choice::Leave => walk.skip(),
-                choice => {
-                    if choice == Choice::Restore {
-                        one(&node);
-                    }
-                    choices.push(choice);
-                }
-            },
-            Step::Entry(node) => {
-                if selection.choose(walk.path(), &node, parent) == Choice::Restore {
-                    one(&node);
-                }
-            }
-            Step::Leave => drop(choices.pop()),
-            Step::Damaged(error) => tally.fail(walk.path(), &tally.why(&error).unreadable()),
-        }
-        if tally.is_lost() {
-            break;
-        }
-    }
-    Ok(())
 }

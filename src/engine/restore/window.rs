@@ -55,6 +55,8 @@ pub(super) struct Window<'a, 'w, 'p> {
     workers: usize,
     all_sparse: bool,
     lists: ReadBuffers,
+    /// What a file that is there has.
+    present: Vec<u8>,
     files: Vec<Arc<FileTask>>,
     extents: Vec<Extent>,
     small: Vec<(Arc<FileTask>, Vec<u8>)>,
@@ -91,6 +93,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
             workers: work.place.cx.readers().max(1),
             all_sparse,
             lists: ReadBuffers::new()?,
+            present: Vec::new(),
             files: Vec::new(),
             extents: Vec::new(),
             small: Vec::new(),
@@ -169,6 +172,10 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
             _ => Body::Inline(Vec::new()),
         };
         let file = FileTask::new(dir, node, link, number, self.all_sparse);
+        // A file of several names is replaced: those that are not restored must keep what they have.
+        if self.work.place.changes_in_place && claim == Claim::Own {
+            file.take_present(&self.work.place);
+        }
         let bytes = match body {
             Body::Inline(bytes) => {
                 self.small.push((file, bytes));
@@ -213,6 +220,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
     /// Adds chunks from byte `at` of the file on; returns where they end.
     fn add_chunks(&mut self, file: &Arc<FileTask>, ids: &[ChunkId], mut at: u64) -> Result<u64> {
         let mut number = None;
+        let in_place = self.work.place.changes_in_place;
         for id in ids {
             let location = match self.work.place.reader.locate_chunk(id) {
                 Ok(location) => location,
@@ -237,6 +245,10 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
                 self.files.len() as u32 - 1
             });
             let [len, _] = location.lens;
+            if in_place && file.has(&self.work.place, at, len, id, &mut self.present) {
+                at = at.saturating_add(u64::from(len));
+                continue;
+            }
             file.expect_piece();
             let [offset, _] = location.offsets;
             self.extents.push(Extent { blob: location.blob.0, offset, len, file: number, at, id: *id });

@@ -22,7 +22,14 @@ pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
         target: absolute(&args.target)?,
         path,
         include: args.include.clone(),
+        include_case_insensitive: args.iinclude.clone(),
+        include_files: args.include_file.clone(),
         exclude: args.exclude.clone(),
+        exclude_case_insensitive: args.iexclude.clone(),
+        exclude_files: args.exclude_file.clone(),
+        in_place: args.in_place,
+        delete: args.delete,
+        own_paths: run.own_paths().into_iter().chain(run.settings.secret_file().map(Path::to_owned)).collect(),
         overwrite: match args.overwrite {
             OverwriteArg::Always => Overwrite::Always,
             OverwriteArg::IfChanged => Overwrite::IfChanged,
@@ -30,11 +37,11 @@ pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
             OverwriteArg::Never => Overwrite::Never,
         },
         no_owner: args.no_owner,
+        owners_by_name: args.ownership_by_name,
         sparse: args.sparse,
         verify: args.verify,
         dry_run: args.dry_run,
         purpose: args.purpose.clone(),
-        ..RestoreOptions::default()
     };
     let Found { opened, snapshot, first_site_failed, may_be_older } =
         failover::open_snapshot(run, &name, &filter, args.site.site.as_deref())?;
@@ -75,6 +82,9 @@ fn bring_back(
             drop(progress);
             let failure = Failure::from(error).while_trying(tried());
             return Err(match failure.kind {
+                "interrupted" | "transient" if args.in_place => {
+                    failure.with_hint("files that were being changed are half-way; run the same command again")
+                }
                 "interrupted" | "transient" => {
                     failure.with_hint("what is under its name is whole; run the same command again")
                 }
@@ -82,9 +92,12 @@ fn bring_back(
             });
         }
     };
-    for (name, count) in
-        [("files", report.files_restored), ("files_failed", report.failed), ("bytes", report.bytes_restored)]
-    {
+    for (name, count) in [
+        ("files", report.files_restored),
+        ("files_failed", report.failed),
+        ("bytes", report.bytes_restored),
+        ("removed", report.removed),
+    ] {
         fields[name] = count.into();
     }
     let list = finish(run, progress, &format!("restore-{}-{}", snapshot.id, std::process::id()));
@@ -124,7 +137,9 @@ fn say(
         "files_restored": report.files_restored,
         "files_unchanged": report.files_unchanged,
         "files_failed": report.failed,
+        "files_deleted": report.removed,
         "bytes_restored": report.bytes_restored,
+        "bytes_unchanged": report.bytes_unchanged,
         "total_duration_s": report.duration.as_secs_f64(),
         "dirs_restored": report.directories,
         "others_restored": report.others,
@@ -143,9 +158,13 @@ fn say(
     }))?;
     let verb = if options.dry_run { "would be restored" } else { "restored" };
     let verified = if options.verify { format!(", {} verified", report.files_verified) } else { String::new() };
+    let removed = match report.removed {
+        0 => String::new(),
+        removed => format!(", {} removed", values::count(removed, "entry", "entries")),
+    };
     let separator = if run.output.is_terminal() { "\n  " } else { "; " };
     run.output.text(&format!(
-        "snapshot {} {verb} to {}: {} ({} unchanged, {} failed{verified}), {}{separator}{} in {}{separator}{}",
+        "snapshot {} {verb} to {}: {} ({} unchanged, {} failed{verified}), {}{removed}{separator}{} in {}{separator}{}",
         report.snapshot.short(),
         options.target.display(),
         values::count(report.files_restored, "file", "files"),
