@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 const FILES: u64 = 200_000;
 const ROUNDS: usize = 7;
 /// Small files on disk, and pairs of backups of them.
-const SMALL_FILES: u64 = 30_000;
+const SMALL_FILES: u64 = 100_000;
 const PAIRS: usize = 9;
 const BYTES_MAX: f64 = 48.0;
 
@@ -148,7 +148,7 @@ fn first_backup(source: &Path, with_log: bool) -> (f64, f64) {
         memory_bytes: 256 << 20,
     };
     let options = BackupOptions {
-        sources: vec![source.to_owned()],
+        sources: vec![source.to_owned()].into(),
         excludes: cairn::fs::ExcludeOptions::default(),
         one_file_system: false,
         compression: cairn::codec::Level::default(),

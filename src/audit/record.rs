@@ -14,6 +14,8 @@ use crate::journal::FileEvent;
 pub const TOKEN_LEN: usize = 16;
 /// Stands before blind and path.
 const FILE_TOKEN: &[u8] = b"cairn file token v1\n";
+/// Texts up to this many bytes and their domain are hashed where they are.
+const SHORT: usize = 192;
 /// Bytes of records that are sealed as one object, about.
 pub const PART_LEN: usize = 2 << 20;
 /// Longest part that is read, in bytes: a part and one record.
@@ -49,11 +51,22 @@ impl Tokens {
     }
 
     fn keyed(&self, domain: u8, value: &[u8]) -> Token {
-        // In one piece: for texts of this length, most of the time would go into the state of an incremental hash.
-        let mut bytes = Vec::with_capacity(value.len() + 1);
-        bytes.push(domain);
-        bytes.extend_from_slice(value);
-        cut(blake3::keyed_hash(self.0.expose(), &bytes).as_bytes())
+        // In one piece, and without an allocation where it can be: for texts of this length, most of the time would go into
+        // these and into the state of an incremental hash.
+        let mut short = [0; SHORT];
+        let long;
+        let bytes = match short.get_mut(..=value.len()) {
+            Some(bytes) => {
+                bytes[0] = domain;
+                bytes[1..].copy_from_slice(value);
+                &*bytes
+            }
+            None => {
+                long = [&[domain][..], value].concat();
+                long.as_slice()
+            }
+        };
+        cut(blake3::keyed_hash(self.0.expose(), bytes).as_bytes())
     }
 
     /// What hides a path in its token.

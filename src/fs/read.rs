@@ -65,6 +65,11 @@ impl SourceFile {
         &self.stat
     }
 
+    /// Closes it and returns its path.
+    pub fn into_path(self) -> Vec<u8> {
+        self.path
+    }
+
     /// Path, as bytes, for messages.
     pub fn path(&self) -> &[u8] {
         &self.path

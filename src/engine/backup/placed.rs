@@ -137,7 +137,7 @@ impl Place {
             Ok(scanned) => {
                 record(&self.path_bytes(), &scanned, work.scan.journal)?;
                 let known = self.before().next().is_some();
-                Ok(Read::File(Some(node_of(self.name(), host, known, scanned, w.tally, sink))))
+                Ok(Read::File(Some(node_of(self.name(), known, scanned, w.tally, sink))))
             }
             Err(ScanError::File(error)) => {
                 w.tally.lost(&host, &error, sink);

@@ -32,6 +32,8 @@ const _: () = assert!(LIST_MIN < LIST_MAX && LIST_MAX <= LIST_CHUNKS_MAX && INLI
 /// What was read of a file.
 #[derive(Debug)]
 pub(super) struct Scanned {
+    /// Its path on the host.
+    pub(super) path: Vec<u8>,
     /// What the host said of the file when it was opened.
     pub(super) stat: Stat,
     /// Its extended attributes.
@@ -146,7 +148,8 @@ impl Scanner {
             let inconsistent = size != file.stat().size || !file.unchanged_since(file.stat());
             if !inconsistent || attempt == ATTEMPTS {
                 let sparse = holes != Holes::None;
-                return Ok(Scanned { stat: *file.stat(), xattrs, size, sparse, inconsistent, body });
+                let stat = *file.stat();
+                return Ok(Scanned { path: file.into_path(), stat, xattrs, size, sparse, inconsistent, body });
             }
             attempt += 1;
         }

@@ -4,6 +4,7 @@ use crate::engine::backup::selection::components;
 use crate::engine::context::{EngineError, Result};
 use crate::format::node::is_entry_name;
 use crate::fs::StreamSource;
+use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -53,13 +54,13 @@ impl Sources {
     }
 
     /// The path in the snapshot of what is at this path of the host.
-    pub(super) fn stored_path(&self, host: Vec<u8>) -> Vec<u8> {
-        let Self::PathAs { path, stored } = self else { return host };
+    pub(super) fn stored_path<'a>(&self, host: &'a [u8]) -> Cow<'a, [u8]> {
+        let Self::PathAs { path, stored } = self else { return host.into() };
         let below = |path: &Path| path.as_os_str().as_bytes().strip_suffix(b"/").map(<[u8]>::to_vec);
         let prefix = |path: &Path| below(path).unwrap_or_else(|| path.as_os_str().as_bytes().to_vec());
         match host.strip_prefix(prefix(path).as_slice()) {
-            Some(rest) => [prefix(stored).as_slice(), rest].concat(),
-            None => host,
+            Some(rest) => [prefix(stored).as_slice(), rest].concat().into(),
+            None => host.into(),
         }
     }
 }
@@ -94,9 +95,9 @@ mod tests {
         ];
         for (path, stored, host, expected) in cases {
             let sources = Sources::PathAs { path: path.into(), stored: stored.into() };
-            assert_eq!(sources.stored_path(host.into()), expected.as_bytes(), "{path} as {stored}");
+            assert_eq!(sources.stored_path(host.as_bytes()), expected.as_bytes(), "{path} as {stored}");
         }
-        assert_eq!(Sources::Paths(vec!["/a".into()]).stored_path(b"/a/b".to_vec()), b"/a/b");
+        assert_eq!(Sources::Paths(vec!["/a".into()]).stored_path(b"/a/b"), &b"/a/b"[..]);
     }
 
     #[test]

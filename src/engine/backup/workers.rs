@@ -26,15 +26,8 @@ pub(super) struct WorkContext<'a> {
 }
 
 /// The node of a file that was read.
-pub(super) fn node_of(
-    name: Vec<u8>,
-    path: Vec<u8>,
-    known: bool,
-    scanned: Scanned,
-    tally: &Tally,
-    sink: &dyn EventSink,
-) -> Node {
-    let Scanned { stat, xattrs, size, sparse, inconsistent, body } = scanned;
+pub(super) fn node_of(name: Vec<u8>, known: bool, scanned: Scanned, tally: &Tally, sink: &dyn EventSink) -> Node {
+    let Scanned { path, stat, xattrs, size, sparse, inconsistent, body } = scanned;
     let xattrs = tally.keep(|| path.clone(), xattrs, sink);
     if inconsistent {
         sink.event(&Event::Warning { path: &path, message: "kept changing while it was read; kept as it came" });
@@ -68,9 +61,8 @@ fn run_batch(batch: Batch, scanner: &mut Scanner, cx: WorkContext<'_>) -> Result
         let scanned = scanner.scan(&task.dir.source, &task.name, &task.stat, cx.scan);
         let node = match scanned {
             Ok(scanned) => {
-                let path = task.dir.source.path_of(&task.name);
-                record(&cx.sources.stored_path(path.clone()), &scanned, cx.scan.journal)?;
-                Some(node_of(task.name.clone(), path, task.known, scanned, cx.tally, cx.scan.sink))
+                record(&cx.sources.stored_path(&scanned.path), &scanned, cx.scan.journal)?;
+                Some(node_of(task.name.clone(), task.known, scanned, cx.tally, cx.scan.sink))
             }
             Err(ScanError::File(error)) => {
                 cx.tally.lost(&task.dir.source.path_of(&task.name), &error, cx.scan.sink);
