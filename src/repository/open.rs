@@ -153,17 +153,15 @@ pub fn open_identified(
     Ok(Repository::new(access, config, master, root, random))
 }
 
-/// The dataset's root: from its own object, or from the copy in the slot if that is lost or damaged.
+/// The dataset's root: the copy in the slot, or the one in its own object if the slot has none.
 fn load_root(fetch: &dyn Fetch, config: &Config, master: &MasterKey, copies: Vec<DatasetRoot>) -> Result<DatasetRoot> {
     let name = layout::dataset_root(&config.dataset, config.epoch);
     let place = Place { repository: config.repository, dataset: config.dataset, epoch: config.epoch };
-    let loaded = fetch
-        .read(&name, OBJECT_LEN_MAX)
-        .map_err(RepositoryError::from)
-        .and_then(|bytes| dataset_root::decode(&bytes, &place, master).map_err(|e| RepositoryError::damaged(&name, e)));
-    loaded.or_else(|error| {
-        copies.into_iter().find(|r| r.dataset == config.dataset && r.epoch == config.epoch).ok_or(error)
-    })
+    if let Some(copy) = copies.into_iter().find(|r| r.dataset == config.dataset && r.epoch == config.epoch) {
+        return Ok(copy);
+    }
+    let bytes = fetch.read(&name, OBJECT_LEN_MAX)?;
+    dataset_root::decode(&bytes, &place, master).map_err(|e| RepositoryError::damaged(&name, e))
 }
 
 /// Reads the dataset root's own object, which [`open`] can do without, and compares it with the root in use.

@@ -25,7 +25,7 @@ const DAY_SECONDS: i64 = 24 * 60 * 60;
 struct Part {
     /// A pack of contents: large, seldom read, may be in a colder class.
     is_data_pack: bool,
-    /// A pack of either kind: its name is the hash of its bytes, so whoever writes it again writes the same.
+    /// A pack or a segment: its name is the hash of its bytes, so whoever writes it again writes the same.
     is_named_by_content: bool,
     /// Something that must not outlive its purpose.
     is_passing: bool,
@@ -37,7 +37,7 @@ impl Part {
         match (parts.next(), parts.next(), parts.next()) {
             (Some("d"), Some(_), Some(kind)) => Self {
                 is_data_pack: kind == "packs",
-                is_named_by_content: kind == "packs" || kind == "meta",
+                is_named_by_content: matches!(kind, "packs" | "meta" | "index"),
                 is_passing: kind == "sessions",
             },
             (first, ..) => Self { is_data_pack: false, is_named_by_content: false, is_passing: first == Some("tmp") },
