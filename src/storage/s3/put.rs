@@ -223,7 +223,8 @@ mod tests {
         assert_eq!(part("d/0a/packs/0f/0f12"), (true, true, false));
         assert_eq!(part("d/0a/meta/0f/0f12"), (false, true, false));
         assert_eq!(part("d/0a/sessions/11"), (false, false, true));
-        for text in ["config/00", "keys/slots/1", "d/0a/index/1", "d/0a/snapshots/1", "d/0a/gen/1", "packs/0f/1", "d"] {
+        assert_eq!(part("d/0a/index/1"), (false, true, false));
+        for text in ["config/00", "keys/slots/1", "d/0a/snapshots/1", "d/0a/gen/1", "packs/0f/1", "d"] {
             assert_eq!(part(text), (false, false, false), "{text}");
         }
         assert_eq!(part("tmp/probe-1"), (false, false, true));
