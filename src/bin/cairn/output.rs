@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 use std::io::{BufWriter, IsTerminal as _, StdoutLock, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// A terminal that says it is narrower does not know.
+const COLUMNS_MIN: usize = 40;
+
 /// How urgent a line is, as syslog counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Priority {
@@ -112,13 +115,22 @@ impl Output {
         Results { out: BufWriter::with_capacity(1 << 16, std::io::stdout().lock()), prefix, _bar: drawn }
     }
 
-    /// One line of result as text; nothing when objects are wanted.
+    /// How many columns results have; `None` where they do not go to a terminal, or it does not say.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        let size = self.stdout_is_terminal.then(|| rustix::termios::tcgetwinsize(std::io::stdout()).ok())??;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns >= COLUMNS_MIN)
+    }
+
+    /// One line of result as text; nothing when objects are wanted. On a terminal it is broken between words.
     pub(crate) fn text(&self, line: &str) -> Result<()> {
         if self.json {
             return Ok(());
         }
         let mut results = self.results();
-        results.line(line)?;
+        match self.columns() {
+            Some(columns) => line.lines().try_for_each(|line| results.line(&wrapped(line, columns)))?,
+            None => results.line(line)?,
+        }
         results.finish()
     }
 
@@ -310,6 +322,29 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
     text
 }
 
+/// A line broken between words where it is too long; what follows is indented a little more. A word that is longer than a line
+/// stays in one piece.
+fn wrapped(line: &str, columns: usize) -> String {
+    let indent = line.chars().take_while(|c| *c == ' ').count();
+    let (mut text, mut used) = (String::with_capacity(line.len()), 0);
+    for word in line[indent..].split(' ') {
+        let len = word.chars().count();
+        if used == 0 {
+            (text, used) = (" ".repeat(indent), indent);
+        } else if used + 1 + len > columns {
+            text.push('\n');
+            text.push_str(&" ".repeat(indent + 2));
+            used = indent + 2;
+        } else {
+            text.push(' ');
+            used += 1;
+        }
+        text.push_str(word);
+        used += len;
+    }
+    text
+}
+
 fn escaped(text: &str, keep_lines: bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -339,6 +374,20 @@ mod tests {
         assert_eq!(shown(b"a\x1b[2J\n\xffb\t"), "a\\u{1b}[2J\\n\\xffb\\t");
         assert_eq!(shown("é \u{202e}x".as_bytes()), "é \\u{202e}x");
         assert_eq!(escaped("a\nb\x07", true), "a\nb\\u{7}");
+    }
+
+    #[test]
+    fn long_lines_are_broken_between_words() {
+        for (line, expected) in [
+            ("", ""),
+            ("short", "short"),
+            ("  as it is", "  as it is"),
+            ("one two three", "one two\n  three"),
+            ("  one two three", "  one\n    two\n    three"),
+            ("averyveryverylongword then", "averyveryverylongword\n  then"),
+        ] {
+            assert_eq!(wrapped(line, 10), expected, "{line:?}");
+        }
     }
 
     #[test]

@@ -241,7 +241,8 @@ pub(crate) fn show_once(recovery: &Unlock, repository: &RepositoryId) -> Result<
     let shown = write!(
         terminal,
         "\nThis is the recovery key of repository {repository}.\n\
-         It opens the repository when this machine and its key file are lost, and it is not shown again.\n\
+         It opens the repository when this machine and its key file are lost, and it\n\
+         is not shown again.\n\
          Write it down or print it, and keep it somewhere else than on this machine:\n\n  {}\n\n",
         text.as_str()
     );

@@ -135,9 +135,13 @@ fn list(run: &Run) -> Result<Exit> {
         results.finish()?;
         return Ok(if damaged.is_empty() { Exit::Done } else { Exit::Damage });
     }
-    results
-        .line(&format!("  {:<32}  {:<8}  {:<20}  {:<10}  HOST, HOLDER, PURPOSE", "ID", "KIND", "CREATED", "EXPIRES"))?;
-    for slot in &slots {
+    let ids: Vec<String> = slots.iter().map(|slot| slot.id.to_string()).collect();
+    let width = unambiguous(&ids);
+    results.line(&format!(
+        "  {:<width$}  {:<8}  {:<10}  {:<10}  HOST, HOLDER, PURPOSE",
+        "ID", "KIND", "CREATED", "EXPIRES"
+    ))?;
+    for (slot, id) in slots.iter().zip(&ids) {
         let mark = if slot.id == current { '*' } else { ' ' };
         let line = match &slot.notes {
             Ok(notes) => {
@@ -147,15 +151,26 @@ fn list(run: &Run) -> Result<Exit> {
                     .filter(|text| !text.is_empty())
                     .map(|text| shown(text.as_bytes()))
                     .collect();
-                let expires = expires.split('T').next().unwrap_or_default();
-                format!("{:<20}  {expires:<10}  {}", values::time_seconds(notes.created), texts.join(", "))
+                let created = values::time_seconds(notes.created);
+                let [created, expires] = [&created, &expires].map(|time| time.split('T').next().unwrap_or_default());
+                format!("{created:<10}  {expires:<10}  {}", texts.join(", "))
             }
             Err(error) => format!("notes cannot be read: {error}"),
         };
-        results.line(format!("{mark} {}  {:<8}  {line}", slot.id, word(slot.kind)).trim_end())?;
+        results.line(format!("{mark} {}  {:<8}  {line}", &id[..width], word(slot.kind)).trim_end())?;
     }
     results.finish()?;
     Ok(if damaged.is_empty() { Exit::Done } else { Exit::Damage })
+}
+
+/// How many digits of these ids tell them apart: eight, if that is enough.
+fn unambiguous(ids: &[String]) -> usize {
+    let longest = ids.iter().map(String::len).max().unwrap_or_default();
+    let is_enough = |width: &usize| {
+        let starts: std::collections::BTreeSet<&str> = ids.iter().filter_map(|id| id.get(..*width)).collect();
+        starts.len() == ids.len()
+    };
+    (8..longest).find(is_enough).unwrap_or(longest)
 }
 
 fn row(slot: &ListedSlot, current: &SlotId) -> Value {

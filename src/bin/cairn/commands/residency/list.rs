@@ -29,13 +29,23 @@ pub(crate) fn run(run: &Run) -> Result<Exit> {
         results.finish()?;
         return Ok(Exit::Done);
     }
-    let lines: Vec<[String; 7]> =
+    let mut lines: Vec<[String; 7]> =
         table::rows().map(row_line).chain(declared.iter().map(|signed| declared_line(&signed.declaration))).collect();
     let head = ["ID", "PLACE", "CLASS", "OPERATOR", "LAW", "US PARENT", "SOURCE"].map(str::to_owned);
     let width =
         |column: usize| lines.iter().chain([&head]).map(|line| line[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    for line in [&head].into_iter().chain(&lines) {
+    let total = widths.iter().map(|width| width + 2).sum::<usize>() - 2;
+    if run.output.columns().is_some_and(|columns| columns < total) {
+        for [id, place, class, operator, law, parent, source] in &lines {
+            results.line(&format!("{id:<36}  {class:<7}  {place}"))?;
+            results.line(&format!("  {operator}; law: {law}; parent in the United States: {parent}; {source}"))?;
+        }
+        lines.clear();
+    } else {
+        lines.insert(0, head);
+    }
+    for line in &lines {
         let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         results.line(cells.join("  ").trim_end())?;
     }
