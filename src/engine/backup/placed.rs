@@ -136,7 +136,7 @@ impl Place {
         match scanner.scan(dir, name.as_bytes(), stat, work.scan) {
             Ok(scanned) => {
                 record(&self.path_bytes(), &scanned, work.scan.journal)?;
-                let known = self.before().next().is_some();
+                let known = self.before().next().map(|(_, node)| node);
                 Ok(Read::File(Some(node_of(self.name(), known, scanned, w.tally, sink))))
             }
             Err(ScanError::File(error)) => {

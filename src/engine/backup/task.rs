@@ -2,6 +2,7 @@
 
 use crate::engine::backup::dir::Dir;
 use crate::engine::backup::store::LARGE_GROUP_LEN;
+use crate::format::node::Node;
 use crate::fs::Stat;
 use std::sync::Arc;
 
@@ -18,8 +19,8 @@ pub(super) struct FileTask {
     pub(super) slot: usize,
     pub(super) name: Vec<u8>,
     pub(super) stat: Stat,
-    /// Whether the parent had a file there.
-    pub(super) known: bool,
+    /// What the parent had there.
+    pub(super) known: Option<Node>,
 }
 
 /// Files to be read one after the other.

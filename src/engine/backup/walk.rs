@@ -363,8 +363,7 @@ impl<'a> Walker<'a> {
         executor: &mut Executor<'_>,
     ) -> Result<()> {
         let Some(frame) = self.stack.last() else { return Ok(()) };
-        let known = found.is_some();
-        match found {
+        let known = match found {
             Some((node, Reuse::Node, first)) => {
                 self.w.unchanged(node.size());
                 frame.dir.put(slot, node, first);
@@ -383,8 +382,8 @@ impl<'a> Walker<'a> {
                     return Ok(());
                 }
             },
-            _ => {}
-        }
+            found => found.map(|(node, ..)| node),
+        };
         frame.dir.expect();
         let dir = Arc::clone(&frame.dir);
         let new_dir = self.batch.last().is_none_or(|last| !Arc::ptr_eq(&last.dir, &dir));

@@ -25,18 +25,26 @@ pub(super) struct WorkContext<'a> {
     pub(super) sources: &'a Sources,
 }
 
-/// The node of a file that was read.
-pub(super) fn node_of(name: Vec<u8>, known: bool, scanned: Scanned, tally: &Tally, sink: &dyn EventSink) -> Node {
+/// The node of a file that was read. `known` is what the parent had there: if that is the same, nothing has changed.
+pub(super) fn node_of(
+    name: Vec<u8>,
+    known: Option<&Node>,
+    scanned: Scanned,
+    tally: &Tally,
+    sink: &dyn EventSink,
+) -> Node {
     let Scanned { path, stat, xattrs, size, sparse, inconsistent, body } = scanned;
     let xattrs = tally.keep(|| path.clone(), xattrs, sink);
     if inconsistent {
         sink.event(&Event::Warning { path: &path, message: "kept changing while it was read; kept as it came" });
     }
+    let content = Content::File { size, sparse, inconsistent, body };
+    let node = Node { name, metadata: tally.metadata(&stat, xattrs), content };
     tally.count(|s| {
-        if known {
-            s.files_changed += 1;
-        } else {
-            s.files_new += 1;
+        match known {
+            None => s.files_new += 1,
+            Some(known) if *known == node => s.files_unmodified += 1,
+            Some(_) => s.files_changed += 1,
         }
         s.inconsistent += u64::from(inconsistent);
         s.data_read_bytes += size;
@@ -44,8 +52,7 @@ pub(super) fn node_of(name: Vec<u8>, known: bool, scanned: Scanned, tally: &Tall
         s.total_bytes += size;
     });
     sink.event(&Event::EntryDone { size, unchanged: false });
-    let content = Content::File { size, sparse, inconsistent, body };
-    Node { name, metadata: tally.metadata(&stat, xattrs), content }
+    node
 }
 
 /// Puts a file that was read on record, under its path in the snapshot.
@@ -62,7 +69,7 @@ fn run_batch(batch: Batch, scanner: &mut Scanner, cx: WorkContext<'_>) -> Result
         let node = match scanned {
             Ok(scanned) => {
                 record(&cx.sources.stored_path(&scanned.path), &scanned, cx.scan.journal)?;
-                Some(node_of(task.name.clone(), task.known, scanned, cx.tally, cx.scan.sink))
+                Some(node_of(task.name.clone(), task.known.as_ref(), scanned, cx.tally, cx.scan.sink))
             }
             Err(ScanError::File(error)) => {
                 cx.tally.lost(&task.dir.source.path_of(&task.name), &error, cx.scan.sink);
