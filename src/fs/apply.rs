@@ -54,6 +54,15 @@ impl RestoreOptions {
     pub fn new(ownership: Ownership) -> Self {
         Self { ownership }
     }
+
+    /// Number of the user that a file of this owner will belong to; `None` for whoever restores.
+    pub fn uid_of(&self, owner: &Owner) -> Option<u32> {
+        match &self.ownership {
+            Ownership::ById => Some(owner.uid),
+            Ownership::ByName(ids) => Some(ids.of(owner).0),
+            Ownership::Ignore => None,
+        }
+    }
 }
 
 /// Numbers of this host's users and groups, each name asked for once.

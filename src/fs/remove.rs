@@ -23,6 +23,8 @@ pub trait Removal {
     fn failed(&mut self, path: &[u8], error: FsError);
     /// Whether nothing is really removed.
     fn is_dry_run(&self) -> bool;
+    /// Whether to end now, with what is not removed yet left as it is.
+    fn is_stopped(&self) -> bool;
 }
 
 /// A directory on its way out.
@@ -72,7 +74,9 @@ impl TargetDir {
         let mut stack: Vec<Frame> = Vec::new();
         let mut is_gone = self.remove_one(self, name, &path, removal, &mut stack);
         while let Some(frame) = stack.last_mut() {
-            if let Some(name) = frame.names.next() {
+            let is_stopped = removal.is_stopped();
+            frame.is_empty &= !is_stopped;
+            if let Some(name) = frame.names.next().filter(|_| !is_stopped) {
                 path.truncate(frame.path_len);
                 path.push(b'/');
                 path.extend_from_slice(&name);

@@ -26,7 +26,7 @@ pub(crate) use audit::{
     AuditCommand, AuditShowArgs, BundleArgs, CosignArgs, DeliverArgs, ExportArgs, ExportFormat, ProveArgs, RecordArgs,
     RecordKind, VerifyArgs, WitnessCommand,
 };
-pub(crate) use backup::{BackupArgs, StreamArgs};
+pub(crate) use backup::{BackupArgs, FOR_PATHS, StreamArgs};
 pub(crate) use diff::DiffArgs;
 pub(crate) use dump::{ArchiveArg, DumpArgs};
 pub(crate) use find::FindArgs;

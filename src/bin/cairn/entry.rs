@@ -112,7 +112,7 @@ pub(crate) fn object(path: &[u8], node: &Node) -> Value {
 }
 
 /// Inode flags as words.
-fn flags(bits: u32) -> Vec<&'static str> {
+pub(crate) fn flags(bits: u32) -> Vec<&'static str> {
     INODE_FLAGS.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, word)| *word).collect()
 }
 

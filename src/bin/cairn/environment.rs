@@ -44,7 +44,7 @@ const SECRETS: [&str; 4] =
 
 /// What a command that cairn runs is not given: everything of cairn's own, and credentials of the store.
 pub(crate) fn withheld() -> impl Iterator<Item = &'static str> {
-    KNOWN.into_iter().chain(SECRETS)
+    KNOWN.into_iter().chain(OF_HOOKS).chain(SECRETS)
 }
 
 /// A copy of the environment.

@@ -383,7 +383,7 @@ mod tests {
             ("short", "short"),
             ("  as it is", "  as it is"),
             ("one two three", "one two\n  three"),
-            ("  one two three", "  one\n    two\n    three"),
+            ("  one two three", "  one two\n    three"),
             ("averyveryverylongword then", "averyveryverylongword\n  then"),
         ] {
             assert_eq!(wrapped(line, 10), expected, "{line:?}");

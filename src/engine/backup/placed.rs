@@ -6,7 +6,7 @@
 
 use crate::engine::backup::dir::{Dir, store_directory};
 use crate::engine::backup::parent::{self, Parent, Reuse};
-use crate::engine::backup::reading::ScanError;
+use crate::engine::backup::reading::{ScanError, TOO_LONG};
 use crate::engine::backup::scan::Scanner;
 use crate::engine::backup::source::stored_names;
 use crate::engine::backup::walk::{Grafted, WalkContext, Walker, attributes};
@@ -141,6 +141,10 @@ impl Place {
             }
             Err(ScanError::File(error)) => {
                 w.tally.lost(&host, &error, sink);
+                Ok(Read::File(None))
+            }
+            Err(ScanError::TooLong) => {
+                w.tally.fail(&host, &format!("is {TOO_LONG}"), sink);
                 Ok(Read::File(None))
             }
             Err(ScanError::Run(error)) => Err(error),

@@ -4,9 +4,14 @@
 use crate::engine::context::EngineError;
 use crate::fs::{FsError, Holes, SourceFile, SourceStream};
 
+/// What is wrong with a file that has more pieces than a snapshot can name.
+pub(super) const TOO_LONG: &str = "too long: it has more pieces than a snapshot can name";
+
 /// A failure of the file (goes on the list) or of the store (ends the run).
 pub(super) enum ScanError {
     File(FsError),
+    /// See [`TOO_LONG`].
+    TooLong,
     Run(EngineError),
 }
 

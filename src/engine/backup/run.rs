@@ -17,7 +17,7 @@ use crate::engine::backup::walk::{WalkContext, Walker};
 use crate::engine::backup::workers::{self, Executor, WorkContext};
 use crate::engine::backup::writing::{self, Author, Outcomes, Writing};
 use crate::engine::context::{Context, EngineError, Result};
-use crate::format::cell::{CellEntries, Failure, Outcome, Statistics};
+use crate::format::cell::{CELL_TEXT_MAX, CellEntries, Failure, Outcome, Statistics};
 use crate::fs::Excludes;
 use crate::id::{SessionId, TreeId};
 use crate::progress::Event;
@@ -192,7 +192,15 @@ fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes) -> Result<Pa
     let published = writing.finish();
     let (tree, cut) = tree?;
     let published = published?;
-    let (mut statistics, failures) = tally.report();
+    let (mut statistics, mut failures) = tally.report();
+    for failure in &mut failures {
+        // One that is cut stays as it is: it is long enough to show that.
+        if failure.path.len() < CELL_TEXT_MAX {
+            let mut path = options.sources.stored_path(&failure.path).into_owned();
+            path.truncate(CELL_TEXT_MAX);
+            failure.path = path;
+        }
+    }
     [statistics.chunks_new, statistics.chunks_known, statistics.data_added_bytes] = writing.added();
     statistics.data_added_packed_bytes = published.bytes;
     Ok(Pass { session: writing.session, parents, tree, started, cut, published, statistics, failures })

@@ -2,12 +2,11 @@
 
 use crate::chunker::Chunker;
 use crate::engine::backup::queue::SealQueue;
-use crate::engine::backup::reading::{Fill, Reading, ScanError, Streaming};
+use crate::engine::backup::reading::{Fill, Reading, ScanError, Streaming, TOO_LONG};
 use crate::engine::backup::store::{Coder, Group, LARGE_GROUP_LEN, SMALL_GROUP_LEN, Store};
 use crate::engine::context::{EngineError, Result};
 use crate::format::node::{Body, INLINE_MAX};
 use crate::format::tree::{FILE_LISTS_MAX, LIST_CHUNKS_MAX, encode_list};
-use crate::format::wire::FormatError;
 use crate::fs::{Holes, SourceDir, SourceFile, SourceStream, Stat};
 use crate::id::{ChunkId, TreeId};
 use crate::journal::Journal;
@@ -26,6 +25,9 @@ const LIST_MIN: usize = 256;
 const LIST_MASK: u8 = 3;
 /// … or here.
 const LIST_MAX: usize = 4096;
+
+/// Pieces of a hole after which it is looked whether the run is to end.
+const STOP_EVERY: u64 = 65_536;
 
 const _: () = assert!(LIST_MIN < LIST_MAX && LIST_MAX <= LIST_CHUNKS_MAX && INLINE_LEN <= INLINE_MAX);
 
@@ -68,7 +70,7 @@ struct Ids {
 }
 
 impl Ids {
-    fn push(&mut self, id: ChunkId, store: &Store) -> Result<()> {
+    fn push(&mut self, id: ChunkId, store: &Store) -> std::result::Result<(), ScanError> {
         self.pending.push(id);
         let last = id.as_bytes();
         let ends = last[31] == 0 && last[30] & LIST_MASK == 0;
@@ -78,19 +80,18 @@ impl Ids {
         Ok(())
     }
 
-    fn end_list(&mut self, store: &Store) -> Result<()> {
-        let failed = RepositoryError::encode("list of chunks");
-        let encoded = encode_list(&self.pending).map_err(&failed)?;
-        self.pending.clear();
+    fn end_list(&mut self, store: &Store) -> std::result::Result<(), ScanError> {
         if self.lists.len() >= FILE_LISTS_MAX {
-            let limit = FILE_LISTS_MAX as u64;
-            return Err(failed(FormatError::Limit { what: "lists of a file", value: limit + 1, limit }).into());
+            return Err(ScanError::TooLong);
         }
+        let failed = RepositoryError::encode("list of chunks");
+        let encoded = encode_list(&self.pending).map_err(failed).map_err(EngineError::from)?;
+        self.pending.clear();
         self.lists.push(store.add_tree(&encoded)?);
         Ok(())
     }
 
-    fn into_body(mut self, store: &Store) -> Result<Body> {
+    fn into_body(mut self, store: &Store) -> std::result::Result<Body, ScanError> {
         if self.lists.is_empty() && self.pending.len() <= LIST_MIN {
             return Ok(Body::Chunks(self.pending));
         }
@@ -197,6 +198,7 @@ impl Scanner {
             Ok(scanned) => Ok(scanned),
             Err(ScanError::File(error)) => Err(error.into()),
             Err(ScanError::Run(error)) => Err(error),
+            Err(ScanError::TooLong) => Err(EngineError::Setting(format!("the stream is {TOO_LONG}"))),
         }
     }
 
@@ -259,7 +261,7 @@ impl Scanner {
 
     /// Cuts a hole of this many bytes without reading it: zeros are cut into pieces of one length, as long as the longest
     /// piece would be zeros. Returns how many bytes of it that were; the buffer is overwritten then.
-    fn skip_hole(&mut self, hole: u64, ids: &mut Ids, cx: ScanContext<'_>) -> Result<u64> {
+    fn skip_hole(&mut self, hole: u64, ids: &mut Ids, cx: ScanContext<'_>) -> std::result::Result<u64, ScanError> {
         let longest = cx.chunker.params().maximum();
         if hole < longest as u64 {
             return Ok(0);
@@ -271,7 +273,10 @@ impl Scanner {
             cx.seals.seal(&mut self.large, &mut self.coder, cx.store)?;
         }
         let id = cx.store.add_chunk(&self.buffer[..len], &mut self.large);
-        for _ in 0..count {
+        for index in 0..count {
+            if index % STOP_EVERY == 0 {
+                cx.go_on()?;
+            }
             ids.push(id, cx.store)?;
         }
         cx.store.added.chunks_known.fetch_add(count - 1, Ordering::Relaxed);

@@ -6,7 +6,7 @@
 //! workers everything happens at once, in the caller, in one order.
 
 use crate::engine::backup::queue::{Job, SealQueue};
-use crate::engine::backup::reading::ScanError;
+use crate::engine::backup::reading::{ScanError, TOO_LONG};
 use crate::engine::backup::scan::{ScanContext, Scanned, Scanner};
 use crate::engine::backup::source::Sources;
 use crate::engine::backup::store::Store;
@@ -73,6 +73,10 @@ fn run_batch(batch: Batch, scanner: &mut Scanner, cx: WorkContext<'_>) -> Result
             }
             Err(ScanError::File(error)) => {
                 cx.tally.lost(&task.dir.source.path_of(&task.name), &error, cx.scan.sink);
+                None
+            }
+            Err(ScanError::TooLong) => {
+                cx.tally.fail(&task.dir.source.path_of(&task.name), &format!("is {TOO_LONG}"), cx.scan.sink);
                 None
             }
             Err(ScanError::Run(error)) => return Err(error),

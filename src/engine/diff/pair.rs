@@ -43,6 +43,8 @@ pub enum Difference {
     Group,
     /// Time of last change of the content.
     Mtime,
+    /// Inode flags (`chattr`).
+    Flags,
     /// The extended attribute of this name: added, removed or changed.
     Xattr(Vec<u8>),
 }
@@ -57,6 +59,7 @@ impl Difference {
             ((first.uid, &first.user) != (second.uid, &second.user), Self::User),
             ((first.gid, &first.group) != (second.gid, &second.group), Self::Group),
             (before.mtime != after.mtime, Self::Mtime),
+            (before.inode_flags != after.inode_flags, Self::Flags),
         ] {
             if is_different {
                 found.push(difference);

@@ -4,7 +4,8 @@
 //! So nothing is removed in directories on the way to a source, nor outside the target, nor where a directory of the
 //! snapshot cannot be read. Nothing is removed that an exclusion hides or no inclusion covers, nor cairn's own repository, cache
 //! and state, whatever path leads there. What is mounted below a source was perhaps not backed up: nothing is removed there,
-//! unless it is a source itself. What could not be read when the snapshot was made was there, so it stays as well.
+//! unless it is a source itself. What could not be read when the snapshot was made was there, so it stays as well, and so does what
+//! the excludes hide that the snapshot has on record.
 
 use crate::engine::browse::{SnapshotTree, Step};
 use crate::engine::context::{Context, EngineError, Result};
@@ -14,9 +15,11 @@ use crate::engine::restore::start::{Start, is_covered, is_source};
 use crate::engine::restore::tally::Tally;
 use crate::format::cell::{CELL_TEXT_MAX, CellEntries, Failure};
 use crate::format::node::{Metadata, Node};
-use crate::fs::{FileKind, FsError, Removal, RestoreOptions as FsOptions, Stat, TargetDir};
+use crate::fs::{
+    ExcludeOptions, Excludes, FileId, FileKind, FsError, Removal, RestoreOptions as FsOptions, Stat, TargetDir,
+};
 use crate::progress::Event;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 /// Whether entries of a directory may be removed.
@@ -39,8 +42,25 @@ struct Frame {
     scope: Scope,
     /// Names in the target that the snapshot was not seen to have.
     names: BTreeSet<Vec<u8>>,
+    /// What the target has under another spelling of a name that the snapshot has.
+    aliases: HashSet<FileId>,
     /// Whether all names that the snapshot has are known.
     is_known: bool,
+}
+
+impl Frame {
+    /// The snapshot has this. A file system that does not tell upper from lower case may list it under the spelling that it
+    /// had before.
+    fn has(&mut self, node: &Node) {
+        if self.names.remove(&node.name) {
+            return;
+        }
+        match self.dir.stat(&node.name) {
+            Ok(None) => {}
+            Ok(Some(stat)) => drop(self.aliases.insert(stat.id())),
+            Err(_) => self.is_known = false,
+        }
+    }
 }
 
 /// Removes what is not in the snapshot.
@@ -53,6 +73,8 @@ pub(super) struct Deletion<'a> {
     pub(super) sources: &'a [Vec<u8>],
     /// What was there, and could not be backed up.
     pub(super) missed: &'a [Failure],
+    /// What was left out of the backup, as far as it says.
+    pub(super) left_out: &'a Excludes,
     pub(super) rule: Overwrite,
     /// How metadata is set; `None` for a dry run.
     pub(super) fs_options: Option<&'a FsOptions>,
@@ -84,9 +106,20 @@ pub(super) fn check(
     Err(EngineError::Setting(what.into()))
 }
 
+/// What the excludes that a snapshot has on record hide, in either way of looking at case: it does not say which was meant.
+///
+/// # Errors
+/// A pattern that cannot be used.
+pub(super) fn left_out(entries: &CellEntries) -> Result<Excludes> {
+    let patterns: Vec<String> =
+        entries.excludes.iter().map(|pattern| String::from_utf8_lossy(pattern).into_owned()).collect();
+    let case_insensitive_patterns = patterns.clone();
+    Ok(Excludes::new(&ExcludeOptions { patterns, case_insensitive_patterns, ..ExcludeOptions::default() })?)
+}
+
 impl Removal for Deletion<'_> {
     fn spares(&mut self, path: &[u8], stat: &Stat) -> bool {
-        self.selection.is_excluded(path, stat) || self.was_missed(path)
+        self.selection.is_excluded(path, stat) || self.left_out.excludes_entry(path, stat) || self.was_missed(path)
     }
 
     fn removed(&mut self, path: &[u8]) {
@@ -99,6 +132,10 @@ impl Removal for Deletion<'_> {
 
     fn is_dry_run(&self) -> bool {
         self.fs_options.is_none()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.cx.is_stopped()
     }
 }
 
@@ -119,14 +156,19 @@ impl Deletion<'_> {
             }
             match step {
                 Step::Enter(node) => {
-                    frame.names.remove(&node.name);
+                    frame.has(&node);
                     let child = self.enter(frame, walk.path(), &node);
                     match child {
                         Some(child) => frames.push(child),
                         None => walk.skip(),
                     }
                 }
-                Step::Entry(node) => drop(frame.names.remove(&node.name)),
+                Step::Entry(node) => {
+                    frame.has(&node);
+                    if self.is_dry_run() && !node.is_directory() && frame.scope != Scope::Outside {
+                        self.make_way(&frame.dir, walk.path(), &node.name);
+                    }
+                }
                 Step::Leave => {
                     if let Some(frame) = frames.pop() {
                         self.clean(frame);
@@ -140,7 +182,7 @@ impl Deletion<'_> {
             }
         }
         frames.into_iter().rev().for_each(|frame| self.clean(frame));
-        Ok(())
+        if self.cx.is_stopped() { Err(EngineError::Interrupted) } else { Ok(()) }
     }
 
     fn enter(&self, above: &Frame, path: &[u8], node: &Node) -> Option<Frame> {
@@ -150,8 +192,11 @@ impl Deletion<'_> {
         }
         match above.dir.child_if_there(&node.name) {
             Ok(Some(dir)) => self.frame(dir, path, Some(node), choice, Some(above)),
-            // A directory that could not be restored, which was said.
-            Ok(None) | Err(_) => None,
+            Ok(None) => None,
+            Err(error) => {
+                self.tally.not_removed(path, &error.into());
+                None
+            }
         }
     }
 
@@ -181,7 +226,8 @@ impl Deletion<'_> {
                 let names = names.into_iter().map(|entry| entry.name).collect();
                 let metadata = node.filter(|_| choice == Choice::Restore).map(|node| node.metadata.clone());
                 let is_known = !self.was_missed(path);
-                Some(Frame { dir, path: path.to_vec(), metadata, choice, scope, names, is_known })
+                let path = path.to_vec();
+                Some(Frame { dir, path, metadata, choice, scope, names, aliases: HashSet::new(), is_known })
             }
             Err(error) => {
                 self.tally.not_removed(path, &error.into());
@@ -192,7 +238,7 @@ impl Deletion<'_> {
 
     /// Removes what is left of a directory's names.
     fn clean(&mut self, frame: Frame) {
-        let Frame { dir, path, metadata, choice, scope, names, is_known } = frame;
+        let Frame { dir, path, metadata, choice, scope, names, aliases, is_known } = frame;
         if !is_known || names.is_empty() || scope == Scope::Outside {
             return;
         }
@@ -205,6 +251,9 @@ impl Deletion<'_> {
         let metadata = metadata.filter(|_| self.rule != Overwrite::Never);
         let mut is_open = false;
         for name in names {
+            if self.cx.is_stopped() {
+                break;
+            }
             let entry = [&path, &b"/"[..], &name].concat();
             let stat = match dir.stat(&name) {
                 Ok(Some(stat)) => stat,
@@ -214,7 +263,8 @@ impl Deletion<'_> {
                     continue;
                 }
             };
-            if self.selection.choose_stat(&entry, &stat, choice) != Choice::Restore || self.was_missed(&entry) {
+            let is_meant = self.selection.choose_stat(&entry, &stat, choice) == Choice::Restore;
+            if !is_meant || aliases.contains(&stat.id()) || self.spares(&entry, &stat) {
                 continue;
             }
             if !is_open && metadata.is_some() && !self.is_dry_run() {

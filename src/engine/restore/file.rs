@@ -111,6 +111,15 @@ impl FileTask {
         if matches!(before, State::Over) {
             return;
         }
+        let mixture;
+        let why = match &before {
+            State::Open(file) if matches!(**file, Out::Present(_)) => {
+                let message = format!("{}; what is there is a mixture now", why.message);
+                mixture = Why { message, is_damage: why.is_damage };
+                &mixture
+            }
+            _ => why,
+        };
         if let Some(key) = &self.link {
             place.links.failed(key, why.is_damage);
         }
@@ -119,7 +128,7 @@ impl FileTask {
 
     /// Takes the file that is there to be changed where it is, if it can be.
     pub(super) fn take_present(&self, place: &Place<'_>) {
-        let uid = Some(self.metadata.owner.uid).filter(|_| !place.no_owner);
+        let uid = place.fs_options.uid_of(&self.metadata.owner);
         let present = place.handles.open(&self.dir).and_then(|dir| dir.open_present(&self.name, uid));
         // What is wrong with it shows when it is replaced.
         if let Ok(Some(file)) = present {
@@ -214,6 +223,9 @@ impl FileTask {
             self.fail(place, &Why { message: "it is still being written".into(), is_damage: false });
             return Ok(false);
         };
+        if place.deletion.is_some() && matches!(file, Out::New(_)) {
+            place.make_way(&self.dir, &place.handles.open(&self.dir)?, &self.name);
+        }
         let warnings = match file {
             Out::New(file) if self.link.is_some() => file.commit_unlocked(&self.metadata, &place.fs_options)?,
             Out::New(file) => file.commit(&self.metadata, &place.fs_options)?,

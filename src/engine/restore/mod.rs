@@ -39,7 +39,7 @@ use crate::engine::restore::tally::Tally;
 use crate::engine::restore::walk::Walk;
 use crate::engine::restore::window::{Limits, Window};
 use crate::engine::restore::work::{Job, Work};
-use crate::fs::{LocalIds, Ownership, RestoreOptions as FsOptions, Target};
+use crate::fs::{ExcludeOptions, Excludes, LocalIds, Ownership, RestoreOptions as FsOptions, Target};
 use crate::progress::Event;
 use crate::repository::RepositoryError;
 use crate::repository::pack_reader::{PackReader, ReadBuffers};
@@ -99,12 +99,17 @@ fn restore(
     if options.delete {
         delete::check(options, &start, &snapshot.entries, &selection)?;
     }
+    let left_out = match options.delete {
+        true => delete::left_out(&snapshot.entries)?,
+        false => Excludes::new(&ExcludeOptions::default())?,
+    };
     let deletion = Deletion {
         cx,
         tally,
         selection: &selection,
         sources: &snapshot.entries.paths,
         missed: &snapshot.entries.failures,
+        left_out: &left_out,
         rule: options.overwrite,
         fs_options: None,
     };
@@ -139,8 +144,8 @@ fn restore(
         cx,
         reader: &reader,
         handles,
+        deletion,
         fs_options: fs_options.clone(),
-        no_owner: options.no_owner,
         changes_in_place: options.in_place,
         links: Links::default(),
         tally,
@@ -153,15 +158,20 @@ fn restore(
         |buffers: &mut ReadBuffers, job: Job| work.run(buffers, job),
         |pool| {
             let window = Window::new(&work, pool, limits, options.sparse)?;
-            Walk::new(&work, window, &selection, options, &snapshot.entries.paths, deletion)
-                .run(&tree, &start, !is_whole)
+            Walk::new(&work, window, &selection, options, &snapshot.entries.paths).run(&tree, &start, !is_whole)
         },
     )?;
-    if let Some(deletion) = deletion {
-        deletion.run(work.place.handles.root(), &tree, &start)?;
-    }
     if options.verify {
         verify::run(&work.place, &tree, &start, &selection, &walked)?;
     }
-    Ok(())
+    match deletion {
+        // What is left over may be all that there is of what could not be restored.
+        Some(_) if tally.has_failed() => {
+            let message = "not everything could be restored, so nothing was removed";
+            cx.event(&Event::Warning { path: b"", message });
+            Ok(())
+        }
+        Some(deletion) => deletion.run(work.place.handles.root(), &tree, &start),
+        None => Ok(()),
+    }
 }

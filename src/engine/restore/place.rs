@@ -1,10 +1,11 @@
 //! Where entries are put, and how that is counted: what everybody who makes something in the target needs.
 
 use crate::engine::context::Context;
-use crate::engine::restore::dirs::Handles;
+use crate::engine::restore::delete::Deletion;
+use crate::engine::restore::dirs::{Dir, Handles};
 use crate::engine::restore::links::Links;
 use crate::engine::restore::tally::Tally;
-use crate::fs::RestoreOptions as FsOptions;
+use crate::fs::{RestoreOptions as FsOptions, TargetDir};
 use crate::repository::pack_reader::PackReader;
 use std::sync::{Mutex, PoisonError};
 
@@ -15,8 +16,8 @@ pub(super) struct Place<'a> {
     pub(super) reader: &'a PackReader,
     pub(super) handles: Handles,
     pub(super) fs_options: FsOptions,
-    /// Everything belongs to whoever restores.
-    pub(super) no_owner: bool,
+    /// What removes what is not in the snapshot, if that is to go.
+    pub(super) deletion: Option<Deletion<'a>>,
     /// Files are changed where they are.
     pub(super) changes_in_place: bool,
     pub(super) links: Links,
@@ -29,6 +30,13 @@ impl Place<'_> {
     /// Whether to end: because of a signal, or because the store is out of reach.
     pub(super) fn is_stopped(&self) -> bool {
         self.cx.is_stopped() || self.tally.is_lost()
+    }
+
+    /// Removes the directory `name`, if it may go and something else is about to be put there.
+    pub(super) fn make_way(&self, dir: &Dir, handle: &TargetDir, name: &[u8]) {
+        if let Some(deletion) = self.deletion {
+            deletion.make_way(handle, &dir.path_of(name), name);
+        }
     }
 
     /// A file is in place.

@@ -101,6 +101,11 @@ impl<'a> Tally<'a> {
         self.lost.take()
     }
 
+    /// Whether something could not be restored, or is not as it should be.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Relaxed) > 0
+    }
+
     /// Content of a file is in place. A record that cannot be kept is no reason to stop a restore.
     pub(super) fn recovered(&self, path: &[u8], size: u64, content: &[u8; 32]) {
         let record = FileRecord { event: FileEvent::Recovered, path, size, content: Some(content) };

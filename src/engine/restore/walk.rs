@@ -2,7 +2,6 @@
 
 use crate::engine::browse::{Found, SnapshotTree, Step};
 use crate::engine::context::{EngineError, Result};
-use crate::engine::restore::delete::Deletion;
 use crate::engine::restore::dirs::Dir;
 use crate::engine::restore::options::{Overwrite, RestoreOptions};
 use crate::engine::restore::overwrite::{self, Verdict};
@@ -48,8 +47,6 @@ pub(super) struct Walk<'a, 'w, 'p> {
     options: &'a RestoreOptions,
     /// What was backed up.
     sources: &'a [Vec<u8>],
-    /// What to remove with, if what is not in the snapshot is to go.
-    deletion: Option<Deletion<'a>>,
     frames: Vec<Frame>,
     directories: u64,
     /// Regular files that the walk has come by.
@@ -66,11 +63,10 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
         selection: &'a Selection,
         options: &'a RestoreOptions,
         sources: &'a [Vec<u8>],
-        deletion: Option<Deletion<'a>>,
     ) -> Self {
         let (frames, walked) = (Vec::new(), Walked::default());
         let (directories, files, others, bytes) = (0, 0, 0, 0);
-        Self { work, window, selection, options, sources, deletion, frames, directories, files, others, bytes, walked }
+        Self { work, window, selection, options, sources, frames, directories, files, others, bytes, walked }
     }
 
     /// Restores everything from `start` on; with `tell_total`, says how much it is once that is known.
@@ -226,11 +222,6 @@ impl<'a, 'w, 'p> Walk<'a, 'w, 'p> {
                     return Ok(());
                 }
             }
-        }
-        if let Some(deletion) = self.deletion
-            && let Ok(handle) = self.work.place.handles.open(&dir)
-        {
-            deletion.make_way(&handle, path, &node.name);
         }
         self.window.add(Item { dir, node, number })?;
         self.window.flush_if_full()

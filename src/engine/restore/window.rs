@@ -57,6 +57,8 @@ pub(super) struct Window<'a, 'w, 'p> {
     lists: ReadBuffers,
     /// What a file that is there has.
     present: Vec<u8>,
+    /// Files that are changed where they are, and open until they are done.
+    held: usize,
     files: Vec<Arc<FileTask>>,
     extents: Vec<Extent>,
     small: Vec<(Arc<FileTask>, Vec<u8>)>,
@@ -94,6 +96,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
             all_sparse,
             lists: ReadBuffers::new()?,
             present: Vec::new(),
+            held: 0,
             files: Vec::new(),
             extents: Vec::new(),
             small: Vec::new(),
@@ -173,8 +176,16 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
         };
         let file = FileTask::new(dir, node, link, number, self.all_sparse);
         // A file of several names is replaced: those that are not restored must keep what they have.
-        if self.work.place.changes_in_place && claim == Claim::Own {
+        let may_be_held = self.work.place.changes_in_place && claim == Claim::Own;
+        if may_be_held {
+            if self.held >= self.limits.open_files {
+                self.write_contents();
+                if self.work.place.is_stopped() {
+                    return Err(EngineError::Interrupted);
+                }
+            }
             file.take_present(&self.work.place);
+            self.held += 1;
         }
         let bytes = match body {
             Body::Inline(bytes) => {
@@ -192,6 +203,9 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
             file.fail(&self.work.place, &damaged(what));
         }
         file.settle(&self.work.place);
+        if may_be_held && file.is_over() {
+            self.held = self.held.saturating_sub(1);
+        }
         Ok(())
     }
 
@@ -279,6 +293,7 @@ impl<'a, 'w, 'p> Window<'a, 'w, 'p> {
             self.pool.submit(Job::Blobs(Arc::clone(&batch), range));
         }
         self.pool.wait_idle();
+        self.held = 0;
     }
 
     /// Does everything.

@@ -172,7 +172,9 @@ impl Work<'_> {
     fn other(&self, item: &Item, link: Option<&LinkKey>) {
         let Item { dir, node, .. } = item;
         let made = |act: &dyn Fn(&crate::fs::TargetDir) -> Result<Made, FsError>| -> Result<_, FsError> {
-            act(&self.place.handles.open(dir)?)
+            let handle = self.place.handles.open(dir)?;
+            self.place.make_way(dir, &handle, &node.name);
+            act(&handle)
         };
         let made = match &node.content {
             Content::Symlink { target } => {
@@ -212,7 +214,9 @@ impl Work<'_> {
         match self.place.links.source(&item.node) {
             Source::File(dir, name, id) => {
                 let linked = self.place.handles.open(&dir).and_then(|source| {
-                    self.place.handles.open(&item.dir)?.hard_link(&item.node.name, &source, &name, id)
+                    let handle = self.place.handles.open(&item.dir)?;
+                    self.place.make_way(&item.dir, &handle, &item.node.name);
+                    handle.hard_link(&item.node.name, &source, &name, id)
                 });
                 match linked {
                     Ok(()) => {

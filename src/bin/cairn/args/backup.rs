@@ -104,7 +104,7 @@ pub(crate) struct StreamArgs {
 }
 
 /// What says something of files that are found by walking, and nothing of a stream.
-const FOR_PATHS: [&str; 12] = [
+pub(crate) const FOR_PATHS: [&str; 12] = [
     "as_path",
     "exclude",
     "iexclude",

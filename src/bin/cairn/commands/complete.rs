@@ -18,7 +18,6 @@ use cairn::repository::open::{identify, open_identified};
 use cairn::storage::Location;
 use clap::{Arg, Command, CommandFactory as _, Parser as _};
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -111,11 +110,13 @@ fn snapshots(words: &[OsString], environment: &Environment) -> Option<Vec<Snapsh
         }
     }
     line.push("version".into());
+    let (line, _) = crate::profile::arguments(line, environment).ok()?;
     let settings = Settings::new(&Cli::try_parse_from(line).ok()?.global, environment).ok()?;
     let Location::Local(_) = &settings.location else { return None };
     let silent = match &settings.secret {
         None => true,
-        Some(SecretSource::KeyFile(path)) => path != Path::new("-"),
+        // Anything else could wait for somebody.
+        Some(SecretSource::KeyFile(path)) => std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
         Some(_) => false,
     };
     let store = cairn::storage::connect(&settings.location).ok()?;

@@ -2,7 +2,7 @@
 
 use crate::args::DiffArgs;
 use crate::commands::snapshots;
-use crate::entry::word;
+use crate::entry::{flags, word};
 use crate::exit::{Exit, Failure, Result, chain};
 use crate::failover::{self, Found};
 use crate::output::{Results, put_path, shown};
@@ -134,6 +134,7 @@ fn name(difference: &Difference) -> String {
         Difference::User => "user".into(),
         Difference::Group => "group".into(),
         Difference::Mtime => "mtime".into(),
+        Difference::Flags => "flags".into(),
         Difference::Xattr(name) => format!("xattr {}", String::from_utf8_lossy(name)),
     }
 }
@@ -150,6 +151,10 @@ fn told(difference: &Difference, before: &Metadata, after: &Metadata) -> String 
         Difference::User => both("user", &|metadata| owner(&metadata.owner.user, metadata.owner.uid)),
         Difference::Group => both("group", &|metadata| owner(&metadata.owner.group, metadata.owner.gid)),
         Difference::Mtime => both("mtime", &|metadata| values::time(metadata.mtime)),
+        Difference::Flags => both("flags", &|metadata| match flags(metadata.inode_flags).join(",") {
+            none if none.is_empty() => "none".into(),
+            flags => flags,
+        }),
         Difference::Xattr(name) => {
             let has = |metadata: &Metadata| metadata.xattrs.iter().any(|xattr| xattr.name == *name);
             let how = match (has(before), has(after)) {

@@ -6,19 +6,21 @@ use crate::exit::{Exit, Failure, Result};
 use crate::failover::{self, Found};
 use crate::progress::{Progress, finish, say_list};
 use crate::record::{Beginning, Record};
+use crate::replicas::Known;
 use crate::run::{Opened, Run};
 use crate::settings::absolute;
 use crate::values;
 use cairn::audit::recorder::Need;
 use cairn::engine::restore::{self, Overwrite, RestoreOptions, RestoreReport};
+use cairn::storage::Location;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Restores.
 pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
     let (name, path) = snapshots::split(&args.snapshot)?;
     let filter = snapshots::filter(&args.filter)?;
-    let options = RestoreOptions {
+    let mut options = RestoreOptions {
         target: absolute(&args.target)?,
         path,
         include: args.include.clone(),
@@ -29,7 +31,7 @@ pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
         exclude_files: args.exclude_file.clone(),
         in_place: args.in_place,
         delete: args.delete,
-        own_paths: run.own_paths().into_iter().chain(run.settings.secret_file().map(Path::to_owned)).collect(),
+        own_paths: Vec::new(),
         overwrite: match args.overwrite {
             OverwriteArg::Always => Overwrite::Always,
             OverwriteArg::IfChanged => Overwrite::IfChanged,
@@ -45,6 +47,9 @@ pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
     };
     let Found { opened, snapshot, first_site_failed, may_be_older } =
         failover::open_snapshot(run, &name, &filter, args.site.site.as_deref())?;
+    if args.delete {
+        options.own_paths = never_removed(run, &opened)?;
+    }
     let beginning = Beginning {
         need: Need::Read,
         operation: "restore",
@@ -61,6 +66,19 @@ pub(crate) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit> {
     let found = Found { opened, snapshot, first_site_failed, may_be_older };
     let ended = bring_back(run, args, &options, &found, &record, &mut fields);
     record.end(ended, fields)
+}
+
+/// What `--delete` spares wherever it comes by: cairn's own, each place of the repository on this host, and the file with the
+/// secret of this run.
+fn never_removed(run: &Run, opened: &Opened) -> Result<Vec<PathBuf>> {
+    let replicas = Known::new(&run.state, opened.id()).replicas()?;
+    let places = replicas.into_iter().map(|replica| replica.location).chain([opened.location.clone()]);
+    let local = places.filter_map(|place| match place {
+        Location::Local(path) => Some(path),
+        Location::S3 { .. } => None,
+    });
+    let secret = run.settings.secret_file().map(Path::to_owned);
+    Ok(run.own_paths().into_iter().chain(local).chain(secret).collect())
 }
 
 fn bring_back(

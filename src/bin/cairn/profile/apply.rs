@@ -3,7 +3,7 @@
 //! What was typed is read twice. The first reading only looks for the profile's name and for what was said at all, and
 //! forgives everything; the second, with the profile's arguments among the others, is the one that counts.
 
-use crate::args::Cli;
+use crate::args::{Cli, FOR_PATHS};
 use crate::environment::Environment;
 use crate::exit::Result;
 use crate::profile::effective::{Profile, load};
@@ -66,6 +66,11 @@ fn is_typed(key: &Key, matches: &ArgMatches) -> bool {
     let more: &[&str] = match key.name {
         "quiet" => &["verbose"],
         "paths" => &["stdin", "stdin_from_command"],
+        // Those of a profile are about its paths.
+        "files-from" | "files-from0" => &["stdin", "stdin_from_command", "as_path"],
+        name if key.section == Section::Backup && FOR_PATHS.contains(&name.replace('-', "_").as_str()) => {
+            &["stdin", "stdin_from_command"]
+        }
         _ => &[],
     };
     let mut ids = rivals.chain(more.iter().map(|id| (*id).to_owned())).chain([key.id()]);
