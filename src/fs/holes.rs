@@ -59,7 +59,7 @@ impl SourceFile {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests say what they skip")]
 mod tests {
     use super::*;
     use crate::fs::source::SourceDir;
