@@ -58,7 +58,7 @@ fn read(dir: &Path, name: &str) -> Metadata {
     let dir = SourceDir::open_root(dir).unwrap();
     let found = dir.entry_xattrs(name.as_bytes()).unwrap();
     assert!(found.warnings.is_empty(), "{:?}", found.warnings);
-    metadata(&dir.stat(name.as_bytes()).unwrap(), &Owners::new(), found.xattrs)
+    metadata(&dir.stat(name.as_bytes()).unwrap(), &Owners::new(), found)
 }
 
 /// Whether `path` can have attributes `name`; says so if not.
