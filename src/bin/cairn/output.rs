@@ -324,7 +324,7 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
 
 /// A line broken between words where it is too long; what follows is indented a little more. A word that is longer than a line
 /// stays in one piece.
-fn wrapped(line: &str, columns: usize) -> String {
+pub(crate) fn wrapped(line: &str, columns: usize) -> String {
     let indent = line.chars().take_while(|c| *c == ' ').count();
     let (mut text, mut used) = (String::with_capacity(line.len()), 0);
     for word in line[indent..].split(' ') {

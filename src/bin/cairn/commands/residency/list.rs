@@ -1,7 +1,7 @@
 //! `cairn residency list`: the table that is built in, and what was declared on this host.
 
 use crate::exit::{Exit, Result};
-use crate::output::shown;
+use crate::output::{shown, wrapped};
 use crate::run::Run;
 use crate::sites;
 use crate::values::time_seconds;
@@ -36,10 +36,11 @@ pub(crate) fn run(run: &Run) -> Result<Exit> {
         |column: usize| lines.iter().chain([&head]).map(|line| line[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let total = widths.iter().map(|width| width + 2).sum::<usize>() - 2;
-    if run.output.columns().is_some_and(|columns| columns < total) {
+    if let Some(columns) = run.output.columns().filter(|columns| *columns < total) {
         for [id, place, class, operator, law, parent, source] in &lines {
-            results.line(&format!("{id:<36}  {class:<7}  {place}"))?;
-            results.line(&format!("  {operator}; law: {law}; parent in the United States: {parent}; {source}"))?;
+            let details = format!("  {operator}; law: {law}; parent in the United States: {parent}; {source}");
+            results.line(&wrapped(&format!("{id:<36}  {class:<7}  {place}"), columns))?;
+            results.line(&wrapped(&details, columns))?;
         }
         lines.clear();
     } else {
