@@ -94,6 +94,8 @@ fn expect_allowed(meeting: &Meeting<'_>, met: bool, failed: Option<&Failed>, wha
         expect_clear(failed, what);
     }
     match meeting.kind.sort {
+        // The machine was busy for that long. How often that may be is bounded by what counts as missed.
+        _ if !met && meeting.is_short() && failed.is_some_and(|failed| failed.kind.contains("Transient")) => {}
         _ if !met => assert!(failed.is_none(), "{what}: failed without a fault: {failed:?}"),
         Sort::Harmless => assert!(failed.is_none(), "{what}: {failed:?}"),
         Sort::Passing | Sort::Silent | Sort::Stalling if !meeting.stays => {

@@ -74,13 +74,17 @@ impl Meeting<'_> {
         self.stays && matches!(self.kind.sort, Sort::Passing | Sort::Silent | Sort::Denied)
     }
 
+    /// Whether requests have so little time in all that on a busy machine one may end before it arrives anywhere.
+    pub(crate) fn is_short(&self) -> bool {
+        self.stays && self.kind.sort != Sort::Harmless
+    }
+
     fn timeouts(&self) -> Timeouts {
         let usual = Timeouts::default();
         // Innocent requests may run into a short time-out too, on a machine that is busy. They are repeated.
         let is_silent = matches!(self.kind.sort, Sort::Silent | Sort::Stalling);
         let idle = if is_silent { Duration::from_millis(500) } else { usual.idle };
-        let stays = self.stays && self.kind.sort != Sort::Harmless;
-        let total = if stays { Duration::from_millis(300) } else { usual.total };
+        let total = if self.is_short() { Duration::from_millis(300) } else { usual.total };
         Timeouts { idle, total, ..usual }
     }
 }
