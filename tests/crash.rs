@@ -43,7 +43,7 @@ fn backup(store: &FaultStoreArc, source: &Path, seed: u64) -> Result<(), EngineE
 
 /// Every plan that is to be tried for a command of `operations` operations.
 fn plans(operations: u64) -> Vec<Plan> {
-    let step = if support::is_full() { 1 } else { (operations / 16).max(1) };
+    let step = if support::is_full() { 1 } else { (operations / 12).max(1) };
     let mut plans = Vec::new();
     for at in (0..operations).step_by(step as usize).chain([operations - 1]) {
         plans.extend([Plan::CrashBefore(at), Plan::CrashAfter(at)]);

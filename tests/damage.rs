@@ -78,7 +78,7 @@ fn every_flipped_byte_is_noticed_and_located() {
     let mut numbers = Numbers(seed);
     let (golden, files) = golden();
     let total: usize = golden.values().map(Vec::len).sum();
-    let step = if support::is_full() { 1 } else { (total / 1000).max(1) as u64 };
+    let step = if support::is_full() { 1 } else { (total / 700).max(1) as u64 };
     let mut flips = Vec::new();
     for (name, bytes) in &golden {
         let mut at = numbers.below(step) as usize;
