@@ -20,10 +20,11 @@ mod support;
 mod world;
 
 use kinds::{Kind, Sort, kinds};
-use proxy::{Proxy, RuleId, When};
+use proxy::{Proxy, When};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use support::compare::{describe, differences_of};
 use support::tree::Numbers;
 use world::{Failed, Machine, Meeting, World, expect_whole};
@@ -67,7 +68,8 @@ impl Tally {
         println!(
             "counts: faults, {command}: {plans} plans, {succeeded} succeeded, {adopted} packs adopted, errors: {failed:?}"
         );
-        assert!(missed * 50 <= *plans, "{missed} of {plans} faults met nothing");
+        // With threads the number of requests is not the same each time.
+        assert!(*missed <= 2 + plans / 50, "{missed} of {plans} faults met nothing");
     }
 }
 
@@ -94,8 +96,6 @@ fn expect_allowed(meeting: &Meeting<'_>, met: bool, failed: Option<&Failed>, wha
         expect_clear(failed, what);
     }
     match meeting.kind.sort {
-        // The machine was busy for that long. How often that may be is bounded by what counts as missed.
-        _ if !met && meeting.is_short() && failed.is_some_and(|failed| failed.kind.contains("Transient")) => {}
         _ if !met => assert!(failed.is_none(), "{what}: failed without a fault: {failed:?}"),
         Sort::Harmless => assert!(failed.is_none(), "{what}: {failed:?}"),
         Sort::Passing | Sort::Silent | Sort::Stalling if !meeting.stays => {
@@ -108,12 +108,37 @@ fn expect_allowed(meeting: &Meeting<'_>, met: bool, failed: Option<&Failed>, wha
     }
 }
 
-/// A proxy with the fault, and its rule.
-fn proxy_with(world: &World, meeting: &Meeting<'_>) -> (Proxy, RuleId) {
-    let when = if meeting.stays { When::any().after(meeting.at) } else { When::any().nth(meeting.at) };
-    let proxy = world.proxy();
-    let rule = proxy.add(when, meeting.kind.action.clone());
-    (proxy, rule)
+/// How long a request may take where the fault stays. Where all of them fail that is how long a plan takes; but on a busy
+/// machine a request without a fault may take longer than the first: then the plan is tried again with the next.
+const PATIENCE: [Duration; 3] = [Duration::from_millis(300), Duration::from_secs(4), Duration::from_secs(60)];
+
+/// What came of a command that met a fault, or did not.
+struct Came<'a, T> {
+    proxy: Proxy,
+    meeting: Meeting<'a>,
+    met: bool,
+    came: Result<T, Failed>,
+}
+
+/// Runs a command behind a proxy with the fault. It gets the number of the try: what the one before left is not to be used.
+fn meet<'a, T>(
+    world: &World,
+    meeting: Meeting<'a>,
+    mut run: impl FnMut(&Proxy, Meeting<'a>, usize) -> Result<T, Failed>,
+) -> Came<'a, T> {
+    for (number, patience) in PATIENCE.into_iter().enumerate() {
+        let (meeting, proxy) = (Meeting { patience, ..meeting }, world.proxy());
+        let when = if meeting.stays { When::any().after(meeting.at) } else { When::any().nth(meeting.at) };
+        let rule = proxy.add(when, meeting.kind.action.clone());
+        let came = run(&proxy, meeting, number);
+        let met = proxy.counts(rule).requests > 0;
+        let was_hasty =
+            !met && meeting.is_short() && came.as_ref().is_err_and(|failed| failed.kind.contains("Transient"));
+        if !was_hasty || number + 1 == PATIENCE.len() {
+            return Came { proxy, meeting, met, came };
+        }
+    }
+    unreachable!("the last try is returned")
 }
 
 /// Most plans that are tried side by side: each waits for the network, or for nobody who answers, for most of its time.
@@ -139,7 +164,7 @@ fn each(
                 continue;
             }
             for at in sample(count, &mut numbers) {
-                let meeting = Meeting { kind, at, stays };
+                let meeting = Meeting { kind, at, stays, patience: PATIENCE[0] };
                 let often = if stays { "from there on" } else { "once" };
                 let what = format!("{} at request {at} of {count}, {often}, {workers} workers", kind.name);
                 plans.push((meeting, workers, what));
@@ -180,12 +205,13 @@ fn a_backup_meets_every_fault_at_every_request() {
     let elsewhere = world.sink.address().to_string();
     let kinds = kinds(support::seed("faults: which bit") % 4000, &elsewhere);
     let tally = each("faults: backup", &kinds, requests, |tally, number, meeting, workers, what| {
-        let (prefix, cache) = (format!("plan-{number}"), caches.path().join(number.to_string()));
-        world.place(&prefix);
+        let (mut prefix, mut cache) = (String::new(), PathBuf::new());
+        let Came { proxy, meeting, met, came } = meet(&world, meeting, |proxy, meeting, again| {
+            (prefix, cache) = (format!("plan-{number}-{again}"), caches.path().join(format!("{number}-{again}")));
+            world.place(&prefix);
+            world.backup(proxy, Machine { prefix: &prefix, cache: &cache, workers }, Some(meeting))
+        });
         let machine = Machine { prefix: &prefix, cache: &cache, workers };
-        let (proxy, rule) = proxy_with(&world, &meeting);
-        let came = world.backup(&proxy, machine, Some(meeting));
-        let met = proxy.counts(rule).requests > 0;
         tally.plans += 1;
         tally.missed += usize::from(!met);
         expect_allowed(&meeting, met, came.as_ref().err(), what);
@@ -270,15 +296,17 @@ fn a_restore_meets_every_fault_at_every_request() {
     let elsewhere = world.sink.address().to_string();
     let kinds = kinds(support::seed("faults: which bit") % 4000, &elsewhere);
     let tally = each("faults: restore", &kinds, requests, |tally, number, meeting, workers, what| {
-        let (target, cache) = (places.path().join(number.to_string()), places.path().join(format!("cache-{number}")));
-        let machine = Machine { prefix: "base", cache: &cache, workers };
-        let (proxy, rule) = proxy_with(&world, &meeting);
-        let came = world.restore(&proxy, machine, Some(meeting), &target).and_then(|report| {
+        let (mut target, mut cache) = (PathBuf::new(), PathBuf::new());
+        let Came { proxy, meeting, met, came } = meet(&world, meeting, |proxy, meeting, again| {
+            target = places.path().join(format!("{number}-{again}"));
+            cache = places.path().join(format!("cache-{number}-{again}"));
+            let machine = Machine { prefix: "base", cache: &cache, workers };
+            let report = world.restore(proxy, machine, Some(meeting), &target)?;
             let Some(first) = report.failures.first() else { return Ok(report) };
             let kind = if report.damaged > 0 { "incomplete, damage" } else { "incomplete" };
             Err(Failed { kind: kind.into(), text: format!("{}: {}", first.path.escape_ascii(), first.message) })
         });
-        let met = proxy.counts(rule).requests > 0;
+        let machine = Machine { prefix: "base", cache: &cache, workers };
         tally.plans += 1;
         tally.missed += usize::from(!met);
         expect_allowed(&meeting, met, came.as_ref().err(), what);

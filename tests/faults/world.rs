@@ -66,6 +66,8 @@ pub(crate) struct Meeting<'a> {
     pub(crate) at: usize,
     /// Whether every request after it meets it too.
     pub(crate) stays: bool,
+    /// How long a request may take with all its repetitions, where the fault stays.
+    pub(crate) patience: Duration,
 }
 
 impl Meeting<'_> {
@@ -74,7 +76,7 @@ impl Meeting<'_> {
         self.stays && matches!(self.kind.sort, Sort::Passing | Sort::Silent | Sort::Denied)
     }
 
-    /// Whether requests have so little time in all that on a busy machine one may end before it arrives anywhere.
+    /// Whether requests get `patience` and no more.
     pub(crate) fn is_short(&self) -> bool {
         self.stays && self.kind.sort != Sort::Harmless
     }
@@ -84,7 +86,7 @@ impl Meeting<'_> {
         // Innocent requests may run into a short time-out too, on a machine that is busy. They are repeated.
         let is_silent = matches!(self.kind.sort, Sort::Silent | Sort::Stalling);
         let idle = if is_silent { Duration::from_millis(500) } else { usual.idle };
-        let total = if self.is_short() { Duration::from_millis(300) } else { usual.total };
+        let total = if self.is_short() { self.patience } else { usual.total };
         Timeouts { idle, total, ..usual }
     }
 }
