@@ -29,6 +29,22 @@ pub fn sha256(parts: &[&[u8]]) -> Hash {
     hasher.finalize().into()
 }
 
+/// Appends what SHA-256 puts behind the message that begins at `start` (FIPS 180-4, 5.1.1): then it ends with a block.
+pub(in crate::audit) fn pad(bytes: &mut Vec<u8>, start: usize) {
+    let len = bytes.len() - start;
+    let padded = (len + PADDING_MIN).next_multiple_of(BLOCK_LEN);
+    bytes.push(0x80);
+    bytes.resize(start + padded - size_of::<u64>(), 0);
+    bytes.extend_from_slice(&(8 * len as u64).to_be_bytes());
+}
+
+/// SHA-256 of a message, given with the padding that [`pad`] makes.
+pub(in crate::audit) fn sha256_padded(message: &[u8]) -> Hash {
+    let (blocks, rest) = message.as_chunks();
+    debug_assert!(rest.is_empty(), "a padded message is whole blocks");
+    compressed(blocks)
+}
+
 fn compressed(blocks: &[Block]) -> Hash {
     let mut state = START;
     compress256(&mut state, blocks);
@@ -292,6 +308,13 @@ mod tests {
         for len in 0..=bytes.len() {
             let text = &bytes[..len];
             assert_eq!(leaf_hash(text), sha256(&[&[0], text]), "{len}");
+            // Behind something else, as in a buffer that is used again and again.
+            for start in [0, 1, 64, 77] {
+                let mut padded = vec![7; start];
+                padded.extend_from_slice(text);
+                pad(&mut padded, start);
+                assert_eq!(sha256_padded(&padded[start..]), sha256(&[text]), "{len} from {start}");
+            }
         }
         let (left, right) = (leaf_hash(b"left"), leaf_hash(b"right"));
         assert_eq!(node_hash(&left, &right), sha256(&[&[1], &left, &right]));
