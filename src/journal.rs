@@ -64,7 +64,8 @@ pub struct Prepared<'a> {
 
 /// Keeps the record.
 pub trait Journal: Send + Sync + fmt::Debug {
-    /// A file; from any thread.
+    /// A file; from any thread. Called for each of them, so it may be no more than noted when this returns: it is durable with
+    /// [`Journal::prepared`], or with the end of the run.
     ///
     /// # Errors
     /// [`JournalError`] when it cannot be kept. An operation that adds to a repository ends; a restore goes on.

@@ -1,9 +1,26 @@
 //! The Merkle tree of RFC 6962, section 2, over SHA-256: roots, and the two proofs that a verifier works with.
+//!
+//! A node is 65 bytes, and the records of files are leaves of less than one block, by the hundred thousand: for texts of this
+//! length a good part of the time would go into the state and the buffer of an incremental hash. So they are laid out in blocks,
+//! padding and all, and compressed in one step.
+#![expect(clippy::disallowed_methods, reason = "SHA-256 has the most significant byte first")]
 
+use sha2::block_api::compress256;
 use sha2::{Digest as _, Sha256};
 
 /// A node of the tree.
 pub type Hash = [u8; 32];
+
+/// A block of SHA-256.
+type Block = [u8; BLOCK_LEN];
+const BLOCK_LEN: usize = 64;
+/// What SHA-256 puts behind a message at least: a byte that ends it, and its length in bits.
+const PADDING_MIN: usize = 1 + size_of::<u64>();
+/// The state that SHA-256 begins with (FIPS 180-4, 5.3.3).
+const START: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+/// Longest leaf that is one block, in bytes.
+const SHORT_LEAF_MAX: usize = BLOCK_LEN - PADDING_MIN - 1;
 
 /// SHA-256 of parts, one after the other.
 pub fn sha256(parts: &[&[u8]]) -> Hash {
@@ -12,14 +29,56 @@ pub fn sha256(parts: &[&[u8]]) -> Hash {
     hasher.finalize().into()
 }
 
+/// Appends what SHA-256 puts behind the message that begins at `start` (FIPS 180-4, 5.1.1): then it ends with a block.
+pub(in crate::audit) fn pad(bytes: &mut Vec<u8>, start: usize) {
+    let len = bytes.len() - start;
+    let padded = (len + PADDING_MIN).next_multiple_of(BLOCK_LEN);
+    bytes.push(0x80);
+    bytes.resize(start + padded - size_of::<u64>(), 0);
+    bytes.extend_from_slice(&(8 * len as u64).to_be_bytes());
+}
+
+/// SHA-256 of a message, given with the padding that [`pad`] makes.
+pub(in crate::audit) fn sha256_padded(message: &[u8]) -> Hash {
+    let (blocks, rest) = message.as_chunks();
+    debug_assert!(rest.is_empty(), "a padded message is whole blocks");
+    compressed(blocks)
+}
+
+fn compressed(blocks: &[Block]) -> Hash {
+    let mut state = START;
+    compress256(&mut state, blocks);
+    let mut hash = [0; 32];
+    for (bytes, word) in hash.as_chunks_mut().0.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
+    hash
+}
+
 /// The hash of a leaf.
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
-    sha256(&[&[0], leaf])
+    let len = 1 + leaf.len();
+    if leaf.len() > SHORT_LEAF_MAX {
+        return sha256(&[&[0], leaf]);
+    }
+    let mut block = [0; BLOCK_LEN];
+    block[1..len].copy_from_slice(leaf);
+    block[len] = 0x80;
+    block[BLOCK_LEN - 8..].copy_from_slice(&(8 * len as u64).to_be_bytes());
+    compressed(&[block])
 }
 
 /// The hash of an inner node.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    sha256(&[&[1], left, right])
+    const LEN: usize = 1 + 32 + 32;
+    let mut blocks = [[0; BLOCK_LEN]; 2];
+    let bytes = blocks.as_flattened_mut();
+    bytes[0] = 1;
+    bytes[1..33].copy_from_slice(left);
+    bytes[33..LEN].copy_from_slice(right);
+    bytes[LEN] = 0x80;
+    bytes[2 * BLOCK_LEN - 8..].copy_from_slice(&(8 * LEN as u64).to_be_bytes());
+    compressed(&blocks)
 }
 
 /// The root of no leaves.
@@ -44,14 +103,24 @@ impl Frontier {
 
     /// Adds a leaf's hash.
     pub fn push(&mut self, leaf: Hash) {
-        let mut hash = leaf;
-        for _ in 0..self.size.trailing_ones() {
+        self.push_complete(leaf, 1);
+    }
+
+    /// Adds a complete tree of so many leaves by its root, and says whether it could: that is a power of two, and what is there
+    /// already is a multiple of it.
+    pub fn push_complete(&mut self, root: Hash, leaves: u64) -> bool {
+        if !leaves.is_power_of_two() || !self.size.is_multiple_of(leaves) {
+            return false;
+        }
+        let mut hash = root;
+        for _ in 0..(self.size / leaves).trailing_ones() {
             if let Some(left) = self.peaks.pop() {
                 hash = node_hash(&left, &hash);
             }
         }
         self.peaks.push(hash);
-        self.size += 1;
+        self.size += leaves;
+        true
     }
 
     /// Number of leaves.
@@ -70,6 +139,22 @@ impl Frontier {
 /// The root of these leaves' hashes.
 pub fn root(leaves: &[Hash]) -> Hash {
     Frontier::of(leaves).root()
+}
+
+/// The root of a complete tree of these leaves' hashes, which are overwritten; `None` if their number is no power of two.
+/// Level by level: the nodes of one level do not wait for each other, so a processor works at several of them at once.
+pub fn complete_root(hashes: &mut [Hash]) -> Option<Hash> {
+    let mut len = hashes.len();
+    if !len.is_power_of_two() {
+        return None;
+    }
+    while len > 1 {
+        len /= 2;
+        for n in 0..len {
+            hashes[n] = node_hash(&hashes[2 * n], &hashes[2 * n + 1]);
+        }
+    }
+    hashes.first().copied()
 }
 
 /// The largest power of two below `len`, which is at least 2.
@@ -214,6 +299,41 @@ mod tests {
         assert_eq!(hex(&leaf_hash(b"")), "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
         for count in 0..70 {
             assert_eq!(root(&leaves(count)), defined(&leaves(count)), "{count}");
+        }
+    }
+
+    #[test]
+    fn texts_laid_out_in_blocks_have_the_hash_that_sha_256_gives_them() {
+        let bytes: Vec<u8> = (0..300_u32).map(|n| (n * 31) as u8).collect();
+        for len in 0..=bytes.len() {
+            let text = &bytes[..len];
+            assert_eq!(leaf_hash(text), sha256(&[&[0], text]), "{len}");
+            // Behind something else, as in a buffer that is used again and again.
+            for start in [0, 1, 64, 77] {
+                let mut padded = vec![7; start];
+                padded.extend_from_slice(text);
+                pad(&mut padded, start);
+                assert_eq!(sha256_padded(&padded[start..]), sha256(&[text]), "{len} from {start}");
+            }
+        }
+        let (left, right) = (leaf_hash(b"left"), leaf_hash(b"right"));
+        assert_eq!(node_hash(&left, &right), sha256(&[&[1], &left, &right]));
+    }
+
+    #[test]
+    fn complete_trees_are_added_where_they_fit_and_nowhere_else() {
+        for before in 0..40 {
+            for count in 0..20 {
+                let all = leaves(before + count);
+                let mut tree = Frontier::of(&all[..before]);
+                let made = complete_root(&mut all[before..].to_vec());
+                assert_eq!(made.is_some(), count.is_power_of_two(), "{count}");
+                let root = made.unwrap_or([9; 32]);
+                let fits = count.is_power_of_two() && before % count == 0;
+                assert_eq!(tree.push_complete(root, count as u64), fits, "{count} behind {before}");
+                let expected = if fits { &all[..] } else { &all[..before] };
+                assert_eq!(tree, Frontier::of(expected), "{count} behind {before}");
+            }
         }
     }
 

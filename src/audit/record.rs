@@ -4,7 +4,7 @@
 //! path. Who is shown path and blind can compute the token with ordinary tools; it tells nothing about any other path, and
 //! without the key nobody can try guesses.
 
-use crate::audit::merkle::{Frontier, Hash, leaf_hash, sha256};
+use crate::audit::merkle::{Hash, pad, sha256, sha256_padded};
 use crate::crypto::secret::Secret;
 use crate::format::wire::{FormatError, Reader, Result, Writer};
 use crate::id::hex;
@@ -14,12 +14,17 @@ use crate::journal::FileEvent;
 pub const TOKEN_LEN: usize = 16;
 /// Stands before blind and path.
 const FILE_TOKEN: &[u8] = b"cairn file token v1\n";
-/// Texts up to this many bytes and their domain are hashed where they are.
-const SHORT: usize = 192;
+/// What stands before each text that a token or a blind is made of under the dataset's key.
+const DOMAIN_PATH: u8 = 1;
+const DOMAIN_CONTENT: u8 = 2;
+const DOMAIN_NAME: u8 = 3;
 /// Bytes of records that are sealed as one object, about.
 pub const PART_LEN: usize = 2 << 20;
 /// Longest part that is read, in bytes: a part and one record.
 const PART_LEN_MAX: usize = PART_LEN + 64;
+/// Longest record, in bytes: event, tokens, two numbers.
+pub(in crate::audit) const RECORD_LEN_MAX: usize = 1 + 2 * TOKEN_LEN + 2 * 10;
+const _: () = assert!(PART_LEN + RECORD_LEN_MAX <= PART_LEN_MAX);
 
 /// A token.
 pub type Token = [u8; TOKEN_LEN];
@@ -50,28 +55,15 @@ impl Tokens {
         Self(key.duplicate())
     }
 
-    fn keyed(&self, domain: u8, value: &[u8]) -> Token {
-        // In one piece, and without an allocation where it can be: for texts of this length, most of the time would go into
-        // these and into the state of an incremental hash.
-        let mut short = [0; SHORT];
-        let long;
-        let bytes = match short.get_mut(..=value.len()) {
-            Some(bytes) => {
-                bytes[0] = domain;
-                bytes[1..].copy_from_slice(value);
-                &*bytes
-            }
-            None => {
-                long = [&[domain][..], value].concat();
-                long.as_slice()
-            }
-        };
-        cut(blake3::keyed_hash(self.0.expose(), bytes).as_bytes())
+    /// `text` begins with its domain. In one piece: an incremental hash would take longer for its state than for texts of this
+    /// length.
+    fn keyed(&self, text: &[u8]) -> Token {
+        cut(blake3::keyed_hash(self.0.expose(), text).as_bytes())
     }
 
     /// What hides a path in its token.
     pub fn blind(&self, path: &[u8]) -> Token {
-        self.keyed(1, path)
+        self.keyed(&[&[DOMAIN_PATH], path].concat())
     }
 
     /// The token of a path.
@@ -81,12 +73,78 @@ impl Tokens {
 
     /// The token of what stands for a file's content; zeros for nothing.
     pub fn content(&self, content: Option<&[u8; 32]>) -> Token {
-        content.map_or([0; TOKEN_LEN], |content| self.keyed(2, content))
+        let Some(content) = content else { return [0; TOKEN_LEN] };
+        let mut text = [DOMAIN_CONTENT; 33];
+        text[1..].copy_from_slice(content);
+        self.keyed(&text)
     }
 
     /// The token of a user, a host or another name, in hexadecimal.
     pub fn name(&self, name: &str) -> String {
-        hex(&self.keyed(3, name.as_bytes()))
+        hex(&self.keyed(&[&[DOMAIN_NAME], name.as_bytes()].concat()))
+    }
+}
+
+/// Paths whose tokens are made together, each as the message that its token is the hash of: [`FILE_TOKEN`], the blind, the path,
+/// padding. Both hashes of a path are made of it where it stands, so it is copied once and nothing is allocated for it.
+#[derive(Debug, Default)]
+pub(in crate::audit) struct TokenTexts {
+    bytes: Vec<u8>,
+    ends: Vec<TextEnd>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct TextEnd {
+    path: usize,
+    padding: usize,
+}
+
+/// Where in a message the blind begins, and the path.
+const BLIND: usize = FILE_TOKEN.len();
+const PATH: usize = BLIND + TOKEN_LEN;
+/// What a message begins with before its blind is known. The last byte of its place is the domain that the blind is made under,
+/// so that domain and path stand together.
+const TEXT_START: [u8; PATH] = {
+    let (mut start, mut n) = ([0; PATH], 0);
+    while n < BLIND {
+        start[n] = FILE_TOKEN[n];
+        n += 1;
+    }
+    start[PATH - 1] = DOMAIN_PATH;
+    start
+};
+
+impl TokenTexts {
+    /// Bytes so far.
+    pub(in crate::audit) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Adds a path.
+    pub(in crate::audit) fn push(&mut self, path: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&TEXT_START);
+        self.bytes.extend_from_slice(path);
+        let path = self.bytes.len();
+        pad(&mut self.bytes, start);
+        self.ends.push(TextEnd { path, padding: self.bytes.len() });
+    }
+
+    /// Appends their tokens, which are those of [`Tokens::file`], to `found`. No paths are left then.
+    pub(in crate::audit) fn take_tokens(&mut self, tokens: &Tokens, found: &mut Vec<Token>) {
+        let mut start = 0;
+        for end in &self.ends {
+            let blind = tokens.keyed(&self.bytes[start + PATH - 1..end.path]);
+            self.bytes[start + BLIND..start + PATH].copy_from_slice(&blind);
+            start = end.padding;
+        }
+        start = 0;
+        for end in &self.ends {
+            found.push(cut(&sha256_padded(&self.bytes[start..end.padding])));
+            start = end.padding;
+        }
+        self.bytes.clear();
+        self.ends.clear();
     }
 }
 
@@ -154,48 +212,10 @@ pub fn decode_part(content: &[u8]) -> Result<Vec<(StoredRecord, &[u8])>> {
     Ok(records)
 }
 
-/// Records of a run, on their way to parts.
-#[derive(Debug, Default)]
-pub struct Spool {
-    buffer: Vec<u8>,
-    tree: Frontier,
-    parts: u64,
-}
-
-impl Spool {
-    /// Adds a record. A part that is full comes back with its number.
-    pub fn push(&mut self, record: &StoredRecord) -> Option<(u64, Vec<u8>)> {
-        let start = self.buffer.len();
-        record.encode(&mut self.buffer);
-        self.tree.push(leaf_hash(&self.buffer[start..]));
-        if self.buffer.len() >= PART_LEN { self.flush() } else { None }
-    }
-
-    /// The last part, if something is left.
-    pub fn flush(&mut self) -> Option<(u64, Vec<u8>)> {
-        if self.buffer.is_empty() {
-            return None;
-        }
-        self.parts += 1;
-        Some((self.parts - 1, std::mem::take(&mut self.buffer)))
-    }
-
-    /// Begins a new tree; parts go on being counted.
-    pub fn begin_tree(&mut self) {
-        self.tree = Frontier::default();
-    }
-
-    /// Records of the tree, its root, and parts so far.
-    pub fn totals(&self) -> (u64, Hash, u64) {
-        (self.tree.size(), self.tree.root(), self.parts)
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::audit::merkle::root;
 
     fn tokens() -> Tokens {
         Tokens::new(&Secret::new([5; 32]))
@@ -224,13 +244,34 @@ mod tests {
         }
     }
 
+    /// Together in one buffer, of all lengths around blocks of the two hashes, and from keys and domains that stand in
+    /// `docs/audit-log.md`.
     #[test]
-    fn records_come_back_in_parts_of_bounded_length_and_cost_little() {
+    fn tokens_of_several_paths_are_those_of_each() {
+        let (tokens, mut texts, mut found) = (tokens(), TokenTexts::default(), Vec::new());
+        for round in 0..2 {
+            let paths: Vec<Vec<u8>> = (0..200_u8).map(|n| vec![n.wrapping_mul(7) ^ round; n.into()]).collect();
+            paths.iter().for_each(|path| texts.push(path));
+            found.clear();
+            texts.take_tokens(&tokens, &mut found);
+            assert_eq!(texts.len(), 0);
+            assert_eq!(found, paths.iter().map(|path| tokens.file(path)).collect::<Vec<_>>());
+            for (path, token) in paths.iter().zip(&found) {
+                let blind = blake3::keyed_hash(&[5; 32], &[&[1], &path[..]].concat());
+                assert_eq!(*token, token_of(&cut(blind.as_bytes()), path));
+            }
+        }
+        let keyed = |text: &[u8]| cut(blake3::keyed_hash(&[5; 32], text).as_bytes());
+        assert_eq!(tokens.content(Some(&[9; 32])), keyed(&[&[2][..], &[9; 32]].concat()));
+        assert_eq!(tokens.name("user root"), hex(&keyed(b"\x03user root")));
+    }
+
+    #[test]
+    fn records_come_back_and_cost_little() {
         let tokens = tokens();
-        let (mut spool, mut parts) = (Spool::default(), Vec::new());
         let events =
             [FileEvent::Transmitted, FileEvent::TransmittedChanging, FileEvent::Recovered, FileEvent::NotRecovered];
-        let records: Vec<StoredRecord> = (0..120_000_u64)
+        let records: Vec<StoredRecord> = (0..40_000_u64)
             .map(|n| StoredRecord {
                 event: events[n as usize % 4],
                 file: tokens.file(&n.to_le_bytes()),
@@ -239,17 +280,17 @@ mod tests {
                 millis: 1_790_000_000_000 + n,
             })
             .collect();
-        records.iter().for_each(|record| parts.extend(spool.push(record)));
-        parts.extend(spool.flush());
-        let numbers: Vec<u64> = parts.iter().map(|part| part.0).collect();
-        assert_eq!(numbers, (0..parts.len() as u64).collect::<Vec<_>>());
-        let bytes: usize = parts.iter().map(|part| part.1.len()).sum();
-        assert!(bytes <= records.len() * 44, "{bytes}");
-        let decoded: Vec<_> = parts.iter().flat_map(|part| decode_part(&part.1).unwrap()).collect();
+        let mut part = Vec::new();
+        records.iter().for_each(|record| record.encode(&mut part));
+        assert!(part.len() <= records.len() * 44, "{}", part.len());
+        let decoded = decode_part(&part).unwrap();
         assert!(decoded.iter().map(|(record, _)| record).eq(&records));
-        let hashes: Vec<Hash> = decoded.iter().map(|(_, bytes)| leaf_hash(bytes)).collect();
-        assert_eq!(spool.totals(), (records.len() as u64, root(&hashes), parts.len() as u64));
-        assert!(decode_part(&parts[0].1[1..]).is_err());
+        assert_eq!(decoded.iter().map(|(_, bytes)| bytes.len()).sum::<usize>(), part.len());
+        let longest = StoredRecord { size: u64::MAX, millis: u64::MAX, ..records[0] };
+        let mut bytes = Vec::new();
+        longest.encode(&mut bytes);
+        assert_eq!(bytes.len(), RECORD_LEN_MAX);
+        assert!(decode_part(&part[1..]).is_err());
         assert!(decode_part(&vec![1; PART_LEN_MAX + 1]).is_err());
     }
 }

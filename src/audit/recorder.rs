@@ -5,6 +5,8 @@
 //! * A run that only reads always goes on. What could not be kept comes back from [`Recorder::finish`] as a late record.
 //! * Where the log on this host is not the one in the repository, or does not verify, a new one begins that cites both.
 //! * A run that was killed is closed as `partial` by the next: its lock file can be locked.
+//! * Records of files are made, sealed and stored by the thread that brought enough of them, and no lock is held meanwhile. The
+//!   leaf that has their root is said when all of them are where they belong: nothing is noted before it and stored after it.
 
 use crate::audit::error::{AuditError, Result};
 use crate::audit::founding::{Found, Founder};
@@ -13,8 +15,9 @@ use crate::audit::log::{Log, make_folder, replace};
 use crate::audit::merkle::{leaf_hash, root};
 use crate::audit::object::{self, LogPart};
 use crate::audit::publish::{self, Store};
-use crate::audit::record::{Spool, StoredRecord, Tokens};
+use crate::audit::record::Tokens;
 use crate::audit::runs::{self, RunLock};
+use crate::audit::spool::{Intake, Spool, Taken};
 use crate::clock::Clock;
 use crate::crypto::random::Randomness;
 use crate::crypto::sign::Identity;
@@ -22,6 +25,7 @@ use crate::id::{RepositoryId, RunId, SessionId, hex};
 use crate::journal::{Anchor, FileEvent, FileRecord, Journal, JournalError, Prepared};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -97,12 +101,15 @@ struct State {
     why_late: Option<String>,
     alerts: Vec<String>,
     lock: Option<RunLock>,
-    recovered: u64,
 }
 
 /// Keeps one run's record.
 pub struct Recorder {
     state: Mutex<State>,
+    /// Where files are noted, under a lock of its own: it may be taken while `state` is held, and not the other way round.
+    intake: Intake,
+    /// Whether files were recovered.
+    recovers: AtomicBool,
     folder: PathBuf,
     repository: RepositoryId,
     identity: Arc<Identity>,
@@ -147,7 +154,6 @@ impl Recorder {
             why_late,
             alerts: Vec::new(),
             lock: None,
-            recovered: 0,
         };
         let dead = if state.log.is_in_memory() { Vec::new() } else { runs::dead(folder) };
         if !state.log.is_in_memory() {
@@ -162,6 +168,8 @@ impl Recorder {
         state.alerts = alerts;
         let recorder = Self {
             state: Mutex::new(state),
+            intake: Intake::default(),
+            recovers: AtomicBool::new(false),
             folder: folder.to_owned(),
             repository,
             identity,
@@ -221,14 +229,14 @@ impl Recorder {
 
     /// Ends the record. What no place could take comes back.
     pub fn finish(&self, outcome: Outcome, fields: Value) -> Option<LateRecord> {
-        let mut state = self.lock();
+        let recovers = self.recovers.load(Relaxed);
+        let mut state = if recovers { self.settled() } else { self.lock() };
         let mut fields = fields;
         fields["op"] = self.operation.into();
         fields["ms"] = (self.clock.elapsed().saturating_sub(self.begun).as_millis() as u64).into();
-        let files = if state.recovered > 0 { self.end_files(&mut state) } else { json!({}) };
         let mut events = Vec::new();
-        if state.recovered > 0 {
-            events.push(Event { name: "content.recovered", outcome, fields: files });
+        if recovers {
+            events.push(Event { name: "content.recovered", outcome, fields: state.end_files() });
         }
         events.push(Event { name: "run.finished", outcome, fields });
         let now = self.clock.now();
@@ -255,55 +263,90 @@ impl Recorder {
         late
     }
 
-    /// Where the records of files of this run end, and what they come to.
-    fn end_files(&self, state: &mut State) -> Value {
-        if let Some(part) = state.spool.flush() {
-            self.put_part(state, part);
+    /// Makes records of files. What has one order for all threads is done under the lock, and what takes long is not.
+    fn take_in(&self, tokens: &Tokens, mut batch: Taken<'_>) {
+        let records = batch.records(tokens);
+        let full = self.lock().spool.add(records);
+        if let Some(part) = full {
+            self.put_part(part);
         }
-        let (count, root, parts) = state.spool.totals();
-        let value = json!({
-            "files_count": count,
-            "files_root": base64(&root),
-            "files_first_part": state.first_part,
-            "files_parts": parts - state.first_part,
-            "files_parts_lost": Some(state.parts_lost).filter(|lost| *lost > 0),
-        });
-        state.first_part = parts;
-        state.spool.begin_tree();
-        value
+    }
+
+    /// The state, when every file noted so far is in a part, and every part where it belongs.
+    fn settled(&self) -> MutexGuard<'_, State> {
+        loop {
+            if let (Some(tokens), Some(batch)) = (&self.tokens, self.intake.take()) {
+                self.take_in(tokens, batch);
+            }
+            self.intake.wait();
+            let mut state = self.lock();
+            match state.spool.flush() {
+                Some(part) => {
+                    drop(state);
+                    self.put_part(part);
+                }
+                // What is in the tree was added by a batch that is not under way any more.
+                None if self.intake.is_idle() => return state,
+                None => {}
+            }
+        }
     }
 
     /// Seals a part, and puts it into the repository, or the state directory, or keeps it.
-    fn put_part(&self, state: &mut State, (number, content): (u64, Vec<u8>)) {
+    fn put_part(&self, (number, content): (u64, Vec<u8>)) {
         let sealed = self.seal.as_ref().map(|seal| seal(&content));
         let kept = match sealed {
-            Some(Ok(sealed)) => self.store_part(state, number, sealed),
+            Some(Ok(sealed)) => self.store_part(number, sealed),
             Some(Err(error)) => Err(AuditError::Seal(error)),
             None => Err(AuditError::Seal("the repository is not open".into())),
         };
+        let mut state = self.lock();
+        state.spool.reuse(content);
         if let Err(error) = kept {
             state.parts_lost += 1;
             state.alerts.push(format!("records of single files are lost: {error}"));
         }
     }
 
-    fn store_part(&self, state: &mut State, number: u64, sealed: Vec<u8>) -> Result<()> {
-        let name = object::files(&state.log.id(), &self.run, number);
-        if let Some(store) = &state.store {
+    fn store_part(&self, number: u64, sealed: Vec<u8>) -> Result<()> {
+        let (log, store) = {
+            let state = self.lock();
+            (state.log.id(), state.store.clone())
+        };
+        let name = object::files(&log, &self.run, number);
+        if let Some(store) = &store {
             return publish::publish_object(&*store.publish, &name, &sealed);
         }
         let folder = self.folder.join("files");
-        let file = folder.join(format!("{}.{}", state.log.id(), name.last_part()));
+        let file = folder.join(format!("{log}.{}", name.last_part()));
         let stored = make_folder(&folder).and_then(|()| replace(&file, &sealed, true));
-        if stored.is_err() && state.parts.len() < PARTS_KEPT_MAX {
-            state.parts.push((number, sealed));
-            return Ok(());
+        if stored.is_err() {
+            let mut state = self.lock();
+            if state.parts.len() < PARTS_KEPT_MAX {
+                state.parts.push((number, sealed));
+                return Ok(());
+            }
         }
         stored
     }
 }
 
 impl State {
+    /// Where the records of files of this run end, and what they come to.
+    fn end_files(&mut self) -> Value {
+        let (count, root, parts) = self.spool.totals();
+        let value = json!({
+            "files_count": count,
+            "files_root": base64(&root),
+            "files_first_part": self.first_part,
+            "files_parts": parts - self.first_part,
+            "files_parts_lost": Some(self.parts_lost).filter(|lost| *lost > 0),
+        });
+        self.first_part = parts;
+        self.spool.begin_tree();
+        value
+    }
+
     /// Makes what was said durable.
     fn keep(&mut self, recorder: &Recorder) -> Result<()> {
         let pending = std::mem::take(&mut self.pending);
@@ -375,17 +418,11 @@ impl State {
 impl Journal for Recorder {
     fn file(&self, record: &FileRecord<'_>) -> std::result::Result<(), JournalError> {
         let Some(tokens) = &self.tokens else { return Ok(()) };
-        let stored = StoredRecord {
-            event: record.event,
-            file: tokens.file(record.path),
-            content: tokens.content(record.content),
-            size: record.size,
-            millis: millis(self.clock.now()),
-        };
-        let mut state = self.lock();
-        state.recovered += u64::from(matches!(record.event, FileEvent::Recovered | FileEvent::NotRecovered));
-        if let Some(part) = state.spool.push(&stored) {
-            self.put_part(&mut state, part);
+        if matches!(record.event, FileEvent::Recovered | FileEvent::NotRecovered) {
+            self.recovers.store(true, Relaxed);
+        }
+        if let Some(batch) = self.intake.note(record, millis(self.clock.now())) {
+            self.take_in(tokens, batch);
         }
         Ok(())
     }
@@ -393,8 +430,8 @@ impl Journal for Recorder {
     fn prepared(&self, prepared: &Prepared<'_>) -> std::result::Result<Option<Anchor>, JournalError> {
         let failed = |error: AuditError| JournalError(error.to_string());
         let names: Vec<_> = prepared.objects.iter().map(|name| leaf_hash(name.as_str().as_bytes())).collect();
-        let mut state = self.lock();
-        let mut fields = self.end_files(&mut state);
+        let mut state = self.settled();
+        let mut fields = state.end_files();
         fields["snapshot"] = prepared.session.to_string().into();
         fields["checkpoint"] = prepared.checkpoint.into();
         fields["objects"] = names.len().into();
@@ -416,3 +453,7 @@ impl Journal for Recorder {
         let _ = self.say([Event::ok("snapshot.committed", fields)]);
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;

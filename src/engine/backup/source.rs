@@ -56,13 +56,16 @@ impl Sources {
     /// The path in the snapshot of what is at this path of the host.
     pub(super) fn stored_path<'a>(&self, host: &'a [u8]) -> Cow<'a, [u8]> {
         let Self::PathAs { path, stored } = self else { return host.into() };
-        let below = |path: &Path| path.as_os_str().as_bytes().strip_suffix(b"/").map(<[u8]>::to_vec);
-        let prefix = |path: &Path| below(path).unwrap_or_else(|| path.as_os_str().as_bytes().to_vec());
-        match host.strip_prefix(prefix(path).as_slice()) {
-            Some(rest) => [prefix(stored).as_slice(), rest].concat().into(),
+        match host.strip_prefix(without_slash(path)) {
+            Some(rest) => [without_slash(stored), rest].concat().into(),
             None => host.into(),
         }
     }
+}
+
+fn without_slash(path: &Path) -> &[u8] {
+    let bytes = path.as_os_str().as_bytes();
+    bytes.strip_suffix(b"/").unwrap_or(bytes)
 }
 
 /// The names of a path in a snapshot, from the root on.
