@@ -194,6 +194,12 @@ impl Fetch for S3Storage {
         let result = self.connection.block_on(self.connection.list(prefix));
         result.map_err(|failure| failure.into_error("list", prefix.to_string()))
     }
+
+    fn list_each(&self, prefixes: &[ObjectName]) -> Result<Vec<Vec<Listed>>> {
+        let result = self.connection.block_on(self.connection.list_each(prefixes));
+        let names = || prefixes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        result.map_err(|failure| failure.into_error("list", names()))
+    }
 }
 
 impl Remove for S3Storage {
