@@ -102,6 +102,7 @@ fn recorder(
             file_records::encode(content, &place, &keys.entries, sealing.random()).map_err(|error| error.to_string())
         })),
         store: Some(Store { fetch: storage.clone(), publish: storage.clone() }),
+        newest: None,
         need: Need::Add,
         operation: "backup",
         fields: json!({}),

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use crate::audit::founding::Need;
+pub use crate::audit::founding::{Need, Newest};
 
 /// Sealed parts that are kept in memory where nothing can take them.
 const PARTS_KEPT_MAX: usize = 16;
@@ -51,6 +51,8 @@ pub struct Opening<'a> {
     pub seal: Option<Seal>,
     /// The repository's store, for runs that write.
     pub store: Option<Store>,
+    /// How much of which log is in that store, if it was asked for already in this run.
+    pub newest: Option<Newest>,
     /// What the run may do without.
     pub need: Need,
     /// Which command.
@@ -129,11 +131,13 @@ impl Recorder {
     /// [`AuditError::Nowhere`] when a run that is no [`Need::Read`] has no place for it; for [`Need::Manage`] also
     /// [`AuditError::Unverified`]; [`AuditError::Random`].
     pub fn begin(opening: Opening<'_>) -> Result<Self> {
-        let Opening { folder, repository, identity, random, clock, tokens, seal, store, need, operation, .. } = opening;
+        let Opening {
+            folder, repository, identity, random, clock, tokens, seal, store, newest, need, operation, ..
+        } = opening;
         let run = RunId::from_bytes(random.bytes()?);
         let begun = clock.elapsed();
         let founder = Founder { folder, repository, identity: &identity, random: &*random, clock: &*clock, run };
-        let Found { log, published, mut alerts, why_late } = founder.log(need, store.as_ref())?;
+        let Found { log, published, mut alerts, why_late } = founder.log(need, store.as_ref(), newest)?;
         let mut state = State {
             published,
             log,
@@ -257,6 +261,7 @@ impl Recorder {
 
     /// Where the records of files of this run end, and what they come to.
     fn end_files(&self, state: &mut State) -> Value {
+        // Nothing, where it is settled.
         if let Some(part) = state.spool.flush() {
             self.put_part(state, part);
         }
@@ -290,7 +295,7 @@ impl Recorder {
     fn store_part(&self, state: &mut State, number: u64, sealed: Vec<u8>) -> Result<()> {
         let name = object::files(&state.log.id(), &self.run, number);
         if let Some(store) = &state.store {
-            return publish::publish_object(&*store.publish, &name, &sealed);
+            return publish::publish_fresh(&*store.publish, &name, &sealed);
         }
         let folder = self.folder.join("files");
         let file = folder.join(format!("{}.{}", state.log.id(), name.last_part()));
@@ -388,6 +393,13 @@ impl Journal for Recorder {
             self.put_part(&mut state, part);
         }
         Ok(())
+    }
+
+    fn settle(&self) {
+        let mut state = self.lock();
+        if let Some(part) = state.spool.flush() {
+            self.put_part(&mut state, part);
+        }
     }
 
     fn prepared(&self, prepared: &Prepared<'_>) -> std::result::Result<Option<Anchor>, JournalError> {

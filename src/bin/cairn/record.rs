@@ -140,6 +140,7 @@ impl Run {
             tokens,
             seal,
             store: place.store.clone().map(|(fetch, publish)| Store { fetch, publish }),
+            newest: None,
             need,
             operation,
             fields: all,
