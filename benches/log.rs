@@ -120,6 +120,7 @@ fn recorder<S: Fetch + Publish + 'static>(
         tokens: Some(tokens),
         seal: Some(seal),
         store: Some(Store { fetch: storage.clone(), publish: storage.clone() }),
+        newest: None,
         need: Need::Add,
         operation: "backup",
         fields: json!({}),

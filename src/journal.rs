@@ -71,6 +71,10 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// [`JournalError`] when it cannot be kept. An operation that adds to a repository ends; a restore goes on.
     fn file(&self, record: &FileRecord<'_>) -> Result<(), JournalError>;
 
+    /// All files of a session were told, and what they came to is still being stored: what is kept of them can go where it
+    /// belongs meanwhile. That it could not be is said by [`Journal::prepared`].
+    fn settle(&self) {}
+
     /// A session is about to commit; what comes back goes into its cell.
     ///
     /// # Errors

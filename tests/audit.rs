@@ -63,6 +63,7 @@ fn backup(store: &Arc<FaultStore>, state: &Path, source: &Path) -> Result<(), En
             fetch: Arc::clone(store) as Arc<dyn Fetch>,
             publish: Arc::clone(store) as Arc<dyn Publish>,
         }),
+        newest: None,
         need: Need::Add,
         operation: "backup",
         fields: json!({}),

@@ -139,7 +139,7 @@ fn say_where(repository: &Repository) {
     let policy = Policy { exceptions: vec![exception], ..Policy::new(Pin::parse("ON,QC").unwrap()) };
     let new = NewPolicy { after: None, made: Timestamp::EPOCH, widened_by: "", policy: &policy };
     sites::publish_policy(repository, &new, &identity).unwrap();
-    assert_eq!(sites::names(repository).unwrap().len(), 3);
+    assert_eq!(sites::Records::list(repository.fetch()).unwrap().names().count(), 3);
 }
 
 /// A reader in another language, written from `docs/format.md` alone, agrees.

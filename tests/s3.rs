@@ -27,6 +27,8 @@ mod proxy;
 mod readme;
 #[path = "s3/replica.rs"]
 mod replica;
+#[path = "s3/requests.rs"]
+mod requests;
 #[path = "support/servers/mod.rs"]
 mod servers;
 #[path = "s3/tls.rs"]

@@ -8,7 +8,7 @@ use crate::audit::runs;
 use crate::clock::Clock;
 use crate::crypto::random::Randomness;
 use crate::crypto::sign::Identity;
-use crate::id::{RepositoryId, RunId};
+use crate::id::{LogId, RepositoryId, RunId};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -22,6 +22,9 @@ pub enum Need {
     /// It removes, or changes who may do what: as `Add`, and only with a log that verifies.
     Manage,
 }
+
+/// A log, and the size of its newest checkpoint in the repository.
+pub type Newest = (LogId, Option<u64>);
 
 /// Finds or founds the log that a run is kept in.
 pub(super) struct Founder<'a> {
@@ -76,11 +79,11 @@ impl Founder<'_> {
         }
     }
 
-    /// The log for a run.
+    /// The log for a run. `newest` need not be asked for again, if it is of that log.
     ///
     /// # Errors
     /// [`AuditError::Unverified`] where that must not be passed over; what the store says.
-    pub(super) fn log(&self, need: Need, store: Option<&Store>) -> Result<Found> {
+    pub(super) fn log(&self, need: Need, store: Option<&Store>, newest: Option<Newest>) -> Result<Found> {
         let mut log = match Log::open(self.folder) {
             Ok(Some(log)) => log,
             Ok(None) => return self.found("first", &json!([]), Vec::new()),
@@ -100,7 +103,11 @@ impl Founder<'_> {
         };
         let Some(store) = store else { return Ok(Found { log, published: 0, alerts: Vec::new(), why_late: None }) };
         let known = runs::published(self.folder, &log.id());
-        match publish::standing(&*store.fetch, &mut log, known)? {
+        let newest = match newest.filter(|(id, _)| *id == log.id()) {
+            Some((_, newest)) => newest,
+            None => publish::newest(&*store.fetch, &log.id())?,
+        };
+        match publish::standing(&*store.fetch, &mut log, newest, known)? {
             Standing::Same(published) => Ok(Found { log, published, alerts: Vec::new(), why_late: None }),
             Standing::Apart { size, root } => {
                 let why = format!(

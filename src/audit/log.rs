@@ -124,6 +124,11 @@ impl Log {
         Ok(Some(log))
     }
 
+    /// The id of the log in use below `folder`, if there is one; nothing of it is looked at.
+    pub fn current(folder: &Path) -> Option<LogId> {
+        LogId::from_hex(read_text(&folder.join("current")).ok()??.trim_end()).ok()
+    }
+
     /// A new log below `folder`, or in memory, with its first leaves. It is in use when this returns.
     ///
     /// # Errors

@@ -49,13 +49,15 @@ pub fn read_part(fetch: &dyn Fetch, name: &ObjectName) -> Result<LogPart> {
     LogPart::parse(&bytes).map_err(|source| AuditError::Object { object: name.to_string(), source })
 }
 
-/// Compares a log with what the repository has of it. `known` is the size that this host itself stored last.
+/// Compares a log with what the repository has of it, the newest of which has `newest` leaves and was asked for before. `known`
+/// is the size that this host itself stored last.
 ///
 /// # Errors
 /// What the store says. Damage there is no error: it is [`Standing::Apart`].
-pub fn standing(fetch: &dyn Fetch, log: &mut Log, known: Option<u64>) -> Result<Standing> {
-    let Some(size) = newest(fetch, &log.id())? else { return Ok(Standing::Same(0)) };
-    // Another run of this host may have appended and stored since the log was read; what it stored, it appended first.
+pub fn standing(fetch: &dyn Fetch, log: &mut Log, newest: Option<u64>, known: Option<u64>) -> Result<Standing> {
+    let Some(size) = newest else { return Ok(Standing::Same(0)) };
+    // Another run of this host may have appended and stored since the log was read; what it stored, it appended first. So what
+    // was listed at any time before now is in the file now.
     log.catch_up()?;
     if known == Some(size) && size <= log.size() {
         return Ok(Standing::Same(size));
@@ -104,6 +106,15 @@ pub fn publish_object(publish: &dyn Publish, name: &ObjectName, bytes: &[u8]) ->
     Ok(())
 }
 
+/// As [`publish_object`], of a run whose id is in the name and was drawn for that run: nobody else has taken it.
+///
+/// # Errors
+/// What the store says.
+pub fn publish_fresh(publish: &dyn Publish, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+    publish.put_fresh(name, Encoded::new(bytes))?;
+    Ok(())
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -127,7 +138,12 @@ mod tests {
         log.append(&[b"{\"n\":1}".to_vec()]).unwrap();
         assert_eq!(publish(&store, &log, 0).unwrap(), 2);
         assert_eq!(opened.size(), 1);
-        assert_eq!(standing(&*store.fetch, &mut opened, None).unwrap(), Standing::Same(2));
+        let newest = newest(&*store.fetch, &log.id()).unwrap();
+        assert_eq!(newest, Some(2));
+        assert_eq!(standing(&*store.fetch, &mut opened, newest, None).unwrap(), Standing::Same(2));
+        // What was listed earlier is as good.
+        let mut opened = Log::open(dir.path()).unwrap().unwrap();
+        assert_eq!(standing(&*store.fetch, &mut opened, None, None).unwrap(), Standing::Same(0));
         // A clone has the same key and not those leaves.
         let clone = tempfile::tempdir().unwrap();
         let folder = clone.path().join(log.id().to_string());
@@ -139,6 +155,6 @@ mod tests {
         std::fs::write(folder.join("log.jsonl"), "{}\n{\"n\":2}\n").unwrap();
         let mut cloned = Log::open(clone.path()).unwrap().unwrap();
         let apart = Standing::Apart { size: 2, root: Some(log.root()) };
-        assert_eq!(standing(&*store.fetch, &mut cloned, None).unwrap(), apart);
+        assert_eq!(standing(&*store.fetch, &mut cloned, newest, None).unwrap(), apart);
     }
 }

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use crate::audit::founding::Need;
+pub use crate::audit::founding::{Need, Newest};
 
 /// Sealed parts that are kept in memory where nothing can take them.
 const PARTS_KEPT_MAX: usize = 16;
@@ -55,6 +55,8 @@ pub struct Opening<'a> {
     pub seal: Option<Seal>,
     /// The repository's store, for runs that write.
     pub store: Option<Store>,
+    /// How much of which log is in that store, if it was asked for already in this run.
+    pub newest: Option<Newest>,
     /// What the run may do without.
     pub need: Need,
     /// Which command.
@@ -136,11 +138,13 @@ impl Recorder {
     /// [`AuditError::Nowhere`] when a run that is no [`Need::Read`] has no place for it; for [`Need::Manage`] also
     /// [`AuditError::Unverified`]; [`AuditError::Random`].
     pub fn begin(opening: Opening<'_>) -> Result<Self> {
-        let Opening { folder, repository, identity, random, clock, tokens, seal, store, need, operation, .. } = opening;
+        let Opening {
+            folder, repository, identity, random, clock, tokens, seal, store, newest, need, operation, ..
+        } = opening;
         let run = RunId::from_bytes(random.bytes()?);
         let begun = clock.elapsed();
         let founder = Founder { folder, repository, identity: &identity, random: &*random, clock: &*clock, run };
-        let Found { log, published, mut alerts, why_late } = founder.log(need, store.as_ref())?;
+        let Found { log, published, mut alerts, why_late } = founder.log(need, store.as_ref(), newest)?;
         let mut state = State {
             published,
             log,
@@ -315,7 +319,7 @@ impl Recorder {
         };
         let name = object::files(&log, &self.run, number);
         if let Some(store) = &store {
-            return publish::publish_object(&*store.publish, &name, &sealed);
+            return publish::publish_fresh(&*store.publish, &name, &sealed);
         }
         let folder = self.folder.join("files");
         let file = folder.join(format!("{log}.{}", name.last_part()));
@@ -425,6 +429,10 @@ impl Journal for Recorder {
             self.take_in(tokens, batch);
         }
         Ok(())
+    }
+
+    fn settle(&self) {
+        drop(self.settled());
     }
 
     fn prepared(&self, prepared: &Prepared<'_>) -> std::result::Result<Option<Anchor>, JournalError> {

@@ -70,7 +70,7 @@ pub fn run(source: &Context, target: &Context, snapshots: &[Snapshot], options: 
 }
 
 fn copy(source: &Context, target: &Context, snapshots: &[Snapshot], options: &CopyOptions) -> Result<CopyReport> {
-    let view = source.repository.load_view(Damage::Collect)?;
+    let view = source.repository.load_view_for_reading(Damage::Collect)?;
     let reader = PackReader::new(Arc::clone(&source.repository), Arc::new(view.index));
     let mut known = Known::default();
     let mut report = CopyReport::default();

@@ -105,10 +105,11 @@ const CLASSES_OF_INIT: usize = 4;
 /// # Errors
 /// [`RepositoryError::Exists`] when a repository is there; damage of what is copied; what the stores say.
 pub fn init(transfer: &Transfer) -> Result<RepositoryId> {
-    let config = identify(&*transfer.source)?;
+    let found = identify(&*transfer.source)?;
+    let config = found.config();
     match identify(&*transfer.target) {
         Err(RepositoryError::NotThere) => {}
-        Ok(found) => return Err(RepositoryError::Exists(found.repository.to_string()).into()),
+        Ok(found) => return Err(RepositoryError::Exists(found.repository().to_string()).into()),
         Err(error) => return Err(error.into()),
     }
     let copying = Copying::new(transfer, config.repository);
@@ -130,10 +131,10 @@ pub fn init(transfer: &Transfer) -> Result<RepositoryId> {
 /// [`RepositoryError::NotThere`] and [`RepositoryError::Another`] when the target is no replica of the source;
 /// [`RepositoryError::Generations`]; what the stores say. Damaged objects are in the report.
 pub fn run(transfer: &Transfer) -> Result<ReplicateReport> {
-    let config = identify(&*transfer.source)?;
-    let found = identify(&*transfer.target)?;
-    if found.repository != config.repository {
-        let (expected, found) = (config.repository.to_string(), found.repository.to_string());
+    let source = identify(&*transfer.source)?;
+    let (config, found) = (source.config(), identify(&*transfer.target)?);
+    if found.repository() != config.repository {
+        let (expected, found) = (config.repository.to_string(), found.repository().to_string());
         return Err(RepositoryError::Another { expected, found }.into());
     }
     let operation = "replicate";

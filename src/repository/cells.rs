@@ -1,9 +1,10 @@
 //! Commit cells as they are stored, and those that this run has read already.
 
 use crate::format::cell::{Cell, Outcome};
+use crate::id::SessionId;
 use crate::object::ObjectName;
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A cell as stored.
 #[derive(Debug, Clone)]
@@ -21,23 +22,48 @@ impl StoredCell {
     }
 }
 
-/// Cells that were read in this run.
+/// Cells that were listed: which there are, and which of them are forgotten.
+#[derive(Debug, Clone, Default)]
+pub(in crate::repository) struct ListedCells {
+    /// Their names.
+    pub(in crate::repository) names: Vec<ObjectName>,
+    /// Sessions whose snapshots were forgotten.
+    pub(in crate::repository) forgotten: BTreeSet<SessionId>,
+}
+
+/// Cells that were read in this run, and those that were listed last.
 #[derive(Debug, Default)]
-pub(in crate::repository) struct CellMemory(Mutex<BTreeMap<ObjectName, StoredCell>>);
+pub(in crate::repository) struct CellMemory(Mutex<Memory>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    cells: BTreeMap<ObjectName, StoredCell>,
+    listed: Option<ListedCells>,
+}
 
 impl CellMemory {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectName, StoredCell>> {
-        // Only whole cells are put in.
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        // Only whole cells and whole lists are put in.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The cell of this name, if it was read.
     pub(in crate::repository) fn get(&self, name: &ObjectName) -> Option<StoredCell> {
-        self.lock().get(name).cloned()
+        self.lock().cells.get(name).cloned()
     }
 
     /// Keeps a cell.
     pub(in crate::repository) fn put(&self, name: &ObjectName, stored: &StoredCell) {
-        self.lock().insert(name.clone(), stored.clone());
+        self.lock().cells.insert(name.clone(), stored.clone());
+    }
+
+    /// What was listed last, if anything was.
+    pub(in crate::repository) fn listed(&self) -> Option<ListedCells> {
+        self.lock().listed.clone()
+    }
+
+    /// Keeps a list.
+    pub(in crate::repository) fn put_listed(&self, listed: ListedCells) {
+        self.lock().listed = Some(listed);
     }
 }

@@ -6,7 +6,9 @@ use crate::crypto::random::Randomness;
 use crate::format::cell::CellKeys;
 use crate::format::config::Config;
 use crate::format::envelope::Place;
+use crate::format::key_slot::Slot;
 use crate::format::layout::DatasetLayout;
+use crate::id::SlotId;
 use crate::repository::cells::CellMemory;
 use crate::storage::{Fetch, Publish};
 use std::sync::Arc;
@@ -29,6 +31,8 @@ pub struct Repository {
     pub(in crate::repository) root: DatasetRoot,
     pub(in crate::repository) keys: DatasetKeys,
     pub(in crate::repository) random: Arc<dyn Randomness>,
+    /// The key slot that opened it, or the first that it was made with.
+    pub(in crate::repository) slot: Option<Slot>,
     /// Cells that were read in this run, see `view.rs`.
     pub(in crate::repository) cells: CellMemory,
 }
@@ -37,12 +41,12 @@ impl Repository {
     pub(in crate::repository) fn new(
         access: Access,
         config: Config,
-        master: MasterKey,
-        root: DatasetRoot,
+        (master, root): (MasterKey, DatasetRoot),
+        slot: Option<Slot>,
         random: Arc<dyn Randomness>,
     ) -> Self {
         let keys = root.keys();
-        Self { access, config, master, root, keys, random, cells: CellMemory::default() }
+        Self { access, config, master, root, keys, random, slot, cells: CellMemory::default() }
     }
 
     /// The same repository with a way to create objects: a network store hands that out only once its place was judged, and
@@ -56,6 +60,11 @@ impl Repository {
     /// Its configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The key slot that opened it, or the first that it was made with.
+    pub fn slot(&self) -> Option<SlotId> {
+        self.slot.as_ref().map(|slot| slot.id)
     }
 
     /// Its keys.

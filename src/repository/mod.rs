@@ -13,7 +13,7 @@ pub mod key_store;
 pub mod open;
 pub mod pack_reader;
 pub mod pack_writer;
-mod parallel;
+pub(crate) mod parallel;
 pub mod publisher;
 pub mod session;
 pub mod sites;

@@ -6,7 +6,7 @@ use crate::repository::error::{RepositoryError, Result};
 ///
 /// # Errors
 /// The first that `take` returns; [`RepositoryError::Thread`] when a thread ends early.
-pub(in crate::repository) fn for_each<T: Sync, R: Send>(
+pub(crate) fn for_each<T: Sync, R: Send>(
     items: &[T],
     parallel: usize,
     read: impl Fn(&T) -> R + Sync,
@@ -24,6 +24,18 @@ pub(in crate::repository) fn for_each<T: Sync, R: Send>(
         results.into_iter().try_for_each(|result| take(result?))?;
     }
     Ok(())
+}
+
+/// Does both, at the same time.
+///
+/// # Errors
+/// [`RepositoryError::Thread`] when a thread ends early.
+pub(crate) fn both<A, B: Send>(one: impl FnOnce() -> A, other: impl FnOnce() -> B + Send) -> Result<(A, B)> {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let one = one();
+        Ok((one, other.join().map_err(|_| RepositoryError::Thread)?))
+    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! One thread does it, so that workers never wait for a disk to sync; without threads it happens at once, in the caller.
 //! A segment is stored only after every pack it lists is durable.
 
+use crate::format::pack::PackKind;
 use crate::format::sealed::encoded;
 use crate::format::segment::{PackEntry, SegmentBuilder};
 use crate::id::SegmentId;
@@ -43,6 +44,10 @@ impl Work {
         let (staged, entries): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let (count, bytes) = (staged.len() as u64, staged.iter().map(Staged::len).sum());
         let names: Vec<_> = staged.iter().map(|s| s.name().clone()).collect();
+        for (staged, _) in staged.iter().zip(&entries).filter(|(_, entry)| entry.kind == PackKind::Meta) {
+            // The next run begins with it.
+            staged.bytes().into_iter().for_each(|bytes| self.repository.fetch().offer(staged.name(), bytes));
+        }
         self.repository.publish()?.publish_batch(staged)?;
         self.published.objects.extend(names);
         self.published.bytes += bytes;
@@ -70,6 +75,7 @@ impl Work {
         crate::format::segment::decode(&bytes, &repository.place(), &repository.keys().index)
             .map_err(|_| RepositoryError::Verification("an index segment does not read back"))?;
         let name = repository.layout().segment(&id);
+        repository.fetch().offer(&name, &bytes);
         repository.publish()?.put_new(&name, encoded(&bytes))?;
         self.published.objects.push(name);
         self.published.bytes += bytes.len() as u64;

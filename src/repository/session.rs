@@ -21,6 +21,7 @@ use crate::repository::cells::StoredCell;
 use crate::repository::error::{RepositoryError, Result};
 use crate::repository::handle::Repository;
 use crate::repository::pack_reader::read_trailer;
+use crate::repository::parallel;
 use crate::repository::view::{Damage, View};
 use crate::storage::{Listed, Published};
 use std::collections::HashSet;
@@ -74,41 +75,48 @@ impl OpenSession {
             .encode(&repository.place(), &repository.keys().index, identity, repository.random())
             .map_err(RepositoryError::encode("session"))?;
         if !dry {
-            repository.publish()?.put_new(&repository.layout().session(&id), encoded(&bytes))?;
+            repository.publish()?.put_fresh(&repository.layout().session(&id), encoded(&bytes))?;
         }
         repository.expect_no_generations()?;
-        let view = repository.load_view(Damage::Stop)?;
+        let layout = repository.layout();
+        let [sessions, cells] = if dry {
+            [Vec::new(), repository.fetch().list(&layout.cells())?]
+        } else {
+            repository.fetch().list_together([layout.sessions(), layout.cells()])?
+        };
+        let mut view = repository.load_listed(cells, Damage::Stop)?;
+        repository.load_segments(&mut view, Damage::Stop)?;
         let mut open =
             Self { repository: Arc::clone(repository), identity: Arc::clone(identity), id, view, adopted: Vec::new() };
-        if !dry {
-            open.adopt()?;
-        }
+        open.adopt(&sessions)?;
         Ok(open)
     }
 
-    /// This host's sessions that never came to a cell.
-    fn dead_sessions(&self) -> Result<HashSet<SessionId>> {
+    /// Those of the sessions that are this host's and never came to a cell.
+    fn dead_sessions(&self, listed: &[Listed]) -> Result<HashSet<SessionId>> {
         let repository = &self.repository;
+        let id_of = |object: &Listed| SessionId::from_hex(object.name.last_part()).ok();
+        let is_open =
+            |object: &&Listed| id_of(object).is_some_and(|id| id != self.id && !self.view.cells.contains_key(&id));
+        let open: Vec<&Listed> = listed.iter().filter(is_open).collect();
         let mut dead = HashSet::new();
-        for object in repository.fetch().list(&repository.layout().sessions())? {
-            let Ok(id) = SessionId::from_hex(object.name.last_part()) else { continue };
-            if id == self.id || self.view.cells.contains_key(&id) {
-                continue;
-            }
-            let bytes = repository.fetch().read(&object.name, OBJECT_LEN_MAX)?;
+        let read = |object: &&Listed| Ok((id_of(object), repository.fetch().read(&object.name, OBJECT_LEN_MAX)?));
+        parallel::for_each(&open, repository.fetch().request_cost().parallel, read, |read: Result<_>| {
+            let (id, bytes) = read?;
             // A session of another host, or one that cannot be read, is nothing to adopt from; `check` names it.
             match Session::decode(&bytes, &repository.place(), &repository.keys().index) {
-                Ok(session) if session.id == id && session.host == self.identity.host_key() => {
-                    dead.insert(id);
+                Ok(session) if Some(session.id) == id && session.host == self.identity.host_key() => {
+                    dead.insert(session.id);
                 }
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         Ok(dead)
     }
 
-    fn adopt(&mut self) -> Result<()> {
-        let dead = self.dead_sessions()?;
+    fn adopt(&mut self, sessions: &[Listed]) -> Result<()> {
+        let dead = self.dead_sessions(sessions)?;
         if dead.is_empty() {
             return Ok(());
         }

@@ -19,7 +19,7 @@ use crate::repository::error::{RepositoryError, Result};
 use crate::repository::handle::Repository;
 use crate::residency::place::Pin;
 use crate::residency::policy::Policy;
-use crate::storage::{Listed, Published};
+use crate::storage::{Fetch, Listed, Published};
 use std::collections::BTreeMap;
 
 /// Most declarations, or policies, of a repository that are looked at: far more than anybody makes.
@@ -36,14 +36,65 @@ pub struct Declarations {
     pub damaged: Vec<RepositoryError>,
 }
 
-fn list(repository: &Repository, prefix: &ObjectName) -> Result<Vec<Listed>> {
-    let listed = repository.fetch().list(prefix)?;
+/// Which declarations and policies a repository has, by their names.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    declarations: Vec<Listed>,
+    policies: Vec<Listed>,
+}
+
+fn limited(prefix: &ObjectName, listed: Vec<Listed>) -> Result<Vec<Listed>> {
     if listed.len() > RECORDS_MAX {
         let limit = RECORDS_MAX as u64;
         let source = FormatError::Limit { what: "number of records", value: listed.len() as u64, limit };
         return Err(RepositoryError::damaged(prefix, source));
     }
     Ok(listed)
+}
+
+impl Records {
+    /// Those that are there now. No key is needed to see them.
+    ///
+    /// # Errors
+    /// What the store says; more of them than are looked at.
+    pub fn list(fetch: &dyn Fetch) -> Result<Self> {
+        let [declarations, policies] = fetch.list_together([layout::declarations(), layout::policies()])?;
+        Self::of(declarations, policies)
+    }
+
+    /// Those that were listed: all below [`layout::declarations`] and all below [`layout::policies`].
+    ///
+    /// # Errors
+    /// More of them than are looked at.
+    pub fn of(declarations: Vec<Listed>, policies: Vec<Listed>) -> Result<Self> {
+        Ok(Self {
+            declarations: limited(&layout::declarations(), declarations)?,
+            policies: limited(&layout::policies(), policies)?,
+        })
+    }
+
+    /// The number of the newest declaration of a site.
+    pub fn newest_declaration(&self, site: &str) -> Option<u32> {
+        let numbers = self.declarations.iter().filter_map(|listed| layout::declaration_parts(&listed.name));
+        numbers.filter(|(name, _)| *name == site).map(|(_, number)| number).max()
+    }
+
+    /// The number of the newest policy.
+    ///
+    /// # Errors
+    /// A name there that is no policy's.
+    fn newest_policy(&self) -> Result<Option<u32>> {
+        let number = |listed: &Listed| {
+            let wrong = || RepositoryError::damaged(&listed.name, FormatError::WrongId);
+            layout::policy_number(&listed.name).ok_or_else(wrong)
+        };
+        Ok(self.policies.iter().map(number).collect::<Result<Vec<_>>>()?.into_iter().max())
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = &ObjectName> {
+        self.declarations.iter().chain(&self.policies).map(|listed| &listed.name)
+    }
 }
 
 /// Reads one declaration, and checks it against its name and both signatures.
@@ -76,16 +127,6 @@ pub fn read_policy(repository: &Repository, name: &ObjectName) -> Result<PolicyR
     Ok(record)
 }
 
-/// Names of all declarations and policies, for a check.
-///
-/// # Errors
-/// What the store says.
-pub fn names(repository: &Repository) -> Result<Vec<ObjectName>> {
-    let declarations = list(repository, &layout::declarations())?;
-    let policies = list(repository, &layout::policies())?;
-    Ok(declarations.into_iter().chain(policies).map(|listed| listed.name).collect())
-}
-
 /// Reads the declaration or policy of this name.
 ///
 /// # Errors
@@ -106,7 +147,7 @@ pub fn check(repository: &Repository, name: &ObjectName) -> Result<()> {
 pub fn declarations(repository: &Repository) -> Result<Declarations> {
     let mut found = Declarations::default();
     let mut names: BTreeMap<String, (u32, ObjectName)> = BTreeMap::new();
-    for listed in list(repository, &layout::declarations())? {
+    for listed in Records::list(repository.fetch())?.declarations {
         match layout::declaration_parts(&listed.name).map(|(site, number)| (site.to_owned(), number)) {
             Some((site, number)) if names.get(&site).is_none_or(|(highest, _)| *highest < number) => {
                 names.insert(site, (number, listed.name));
@@ -129,16 +170,15 @@ pub fn declarations(repository: &Repository) -> Result<Declarations> {
 /// # Errors
 /// What the store says; damage of the newest: an older one does not count in its place.
 pub fn policy(repository: &Repository) -> Result<Option<PolicyRecord>> {
-    highest_policy(repository)?.map(|number| read_policy(repository, &layout::policy(number))).transpose()
+    newest_policy(repository, &Records::list(repository.fetch())?)
 }
 
-fn highest_policy(repository: &Repository) -> Result<Option<u32>> {
-    let listed = list(repository, &layout::policies())?;
-    let number = |listed: &Listed| {
-        let wrong = || RepositoryError::damaged(&listed.name, FormatError::WrongId);
-        layout::policy_number(&listed.name).ok_or_else(wrong)
-    };
-    Ok(listed.iter().map(number).collect::<Result<Vec<_>>>()?.into_iter().max())
+/// The newest policy of those that were listed.
+///
+/// # Errors
+/// As [`policy`].
+pub fn newest_policy(repository: &Repository, records: &Records) -> Result<Option<PolicyRecord>> {
+    records.newest_policy()?.map(|number| read_policy(repository, &layout::policy(number))).transpose()
 }
 
 /// What holds for sending: the newest policy, or the pin that the repository was made with.
@@ -149,7 +189,16 @@ pub fn effective_policy(repository: &Repository) -> Result<Policy> {
     Ok(policy(repository)?.map_or_else(|| Policy::new(repository.config.pin.clone()), |record| record.policy))
 }
 
-/// Stores a declaration, unless the newest of that name says the same. Returns its number if it was stored.
+/// What became of a declaration: its number, either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Declared {
+    /// It was stored.
+    Stored(u32),
+    /// The newest of that name said the same.
+    Known(u32),
+}
+
+/// Stores a declaration, unless the newest of that name says the same.
 ///
 /// # Errors
 /// What the store says; [`RepositoryError::Numbers`] when others always were faster.
@@ -157,18 +206,17 @@ pub fn publish_declaration(
     repository: &Repository,
     signed: &SignedDeclaration,
     identity: &Identity,
-) -> Result<Option<u32>> {
+) -> Result<Declared> {
     let site = &signed.declaration.name;
     for _ in 0..TRIES_MAX {
-        let listed = list(repository, &layout::declarations())?;
-        let numbers = listed.iter().filter_map(|listed| layout::declaration_parts(&listed.name));
-        let last = numbers.filter(|(name, _)| name == site).map(|(_, number)| number).max();
-        let newest = last.and_then(|number| layout::declaration(site, number));
+        let last = Records::list(repository.fetch())?.newest_declaration(site);
         // One that cannot be read is replaced by this one.
-        if let Some(Ok(record)) = newest.map(|name| read_declaration(repository, &name))
+        if let Some(number) = last
+            && let Some(name) = layout::declaration(site, number)
+            && let Ok(record) = read_declaration(repository, &name)
             && record.signed == *signed
         {
-            return Ok(None);
+            return Ok(Declared::Known(number));
         }
         let number = next(last)?;
         let record = DeclarationRecord { number, host: identity.host_key(), signed: signed.clone() };
@@ -177,7 +225,7 @@ pub fn publish_declaration(
             .map_err(RepositoryError::encode("declaration"))?;
         let name = layout::declaration(site, number).ok_or(RepositoryError::Numbers)?;
         if repository.publish()?.put_new(&name, encoded(&bytes))? == Published::Created {
-            return Ok(Some(number));
+            return Ok(Declared::Stored(number));
         }
     }
     Err(RepositoryError::Numbers)
@@ -205,7 +253,7 @@ pub struct NewPolicy<'a> {
 /// # Errors
 /// What the store says; [`RepositoryError::Numbers`] when another host stored one meanwhile: it has to be looked at first.
 pub fn publish_policy(repository: &Repository, new: &NewPolicy<'_>, identity: &Identity) -> Result<u32> {
-    if highest_policy(repository)? != new.after {
+    if Records::list(repository.fetch())?.newest_policy()? != new.after {
         return Err(RepositoryError::Numbers);
     }
     let record = PolicyRecord {

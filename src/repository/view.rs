@@ -7,7 +7,7 @@ use crate::format::segment;
 use crate::format::session::expect_id;
 use crate::id::{SegmentId, SessionId};
 use crate::object::ObjectName;
-use crate::repository::cells::StoredCell;
+use crate::repository::cells::{ListedCells, StoredCell};
 use crate::repository::error::{RepositoryError, Result};
 use crate::repository::handle::Repository;
 use crate::repository::index::Index;
@@ -47,13 +47,36 @@ impl Repository {
     /// # Errors
     /// What the store says; with [`Damage::Stop`], the first damaged object.
     pub fn load_cells(&self, damage: Damage) -> Result<View> {
+        let listed = self.fetch().list(&self.layout().cells())?;
+        self.load_listed(listed, damage)
+    }
+
+    /// Loads the cells that were listed. Which of them are forgotten is listed here, so after them, and not if there are none:
+    /// with a store where a request takes long, while they are read.
+    pub(in crate::repository) fn load_listed(&self, listed: Vec<Listed>, damage: Damage) -> Result<View> {
+        let names: Vec<ObjectName> = listed.into_iter().map(|object| object.name).collect();
+        if names.is_empty() {
+            return Ok(View::default());
+        }
+        let list_forgotten = || -> Result<BTreeSet<SessionId>> {
+            let records = self.fetch().list(&self.layout().forgets())?;
+            Ok(records.iter().filter_map(|object| session_of(&object.name)).collect())
+        };
+        if !self.is_dear() {
+            let forgotten = list_forgotten()?;
+            return Ok(View { forgotten, ..self.read_cells(&names, damage)? });
+        }
+        let (view, forgotten) = parallel::both(|| self.read_cells(&names, damage), list_forgotten)?;
+        let view = View { forgotten: forgotten?, ..view? };
+        self.cells.put_listed(ListedCells { names, forgotten: view.forgotten.clone() });
+        Ok(view)
+    }
+
+    fn read_cells(&self, names: &[ObjectName], damage: Damage) -> Result<View> {
         let mut view = View::default();
-        let layout = self.layout();
-        let listed = self.fetch().list(&layout.cells())?;
-        view.forgotten = self.fetch().list(&layout.forgets())?.iter().filter_map(|o| session_of(&o.name)).collect();
         let at_once = self.fetch().request_cost().parallel;
-        let load = |object: &Listed| self.known_cell(&object.name);
-        parallel::for_each(&listed, at_once, load, |loaded| match loaded {
+        let load = |name: &ObjectName| self.known_cell(name);
+        parallel::for_each(names, at_once, load, |loaded| match loaded {
             Ok(stored) => {
                 view.cells.insert(stored.cell.references.session, stored);
                 Ok(())
@@ -67,10 +90,14 @@ impl Repository {
         Ok(view)
     }
 
+    fn is_dear(&self) -> bool {
+        self.fetch().request_cost() != RequestCost::NONE
+    }
+
     /// A cell, from this run's memory where it was read before: an object never changes. Where a request costs nothing, the
     /// memory is worth more.
     fn known_cell(&self, name: &ObjectName) -> Result<StoredCell> {
-        if self.fetch().request_cost() == RequestCost::NONE {
+        if !self.is_dear() {
             return self.load_cell(name);
         }
         if let Some(stored) = self.cells.get(name) {
@@ -96,6 +123,18 @@ impl Repository {
     /// As [`Repository::load_cells`].
     pub fn load_view(&self, damage: Damage) -> Result<View> {
         let mut view = self.load_cells(damage)?;
+        self.load_segments(&mut view, damage)?;
+        Ok(view)
+    }
+
+    /// As [`Repository::load_view`], of the cells that this run has listed last, if it has: for who only reads, and has chosen a
+    /// snapshot from that list. What was committed since is not in it and is not needed. A writer must not rely on it.
+    ///
+    /// # Errors
+    /// As [`Repository::load_cells`].
+    pub fn load_view_for_reading(&self, damage: Damage) -> Result<View> {
+        let Some(ListedCells { names, forgotten }) = self.cells.listed() else { return self.load_view(damage) };
+        let mut view = View { forgotten, ..self.read_cells(&names, damage)? };
         self.load_segments(&mut view, damage)?;
         Ok(view)
     }

@@ -3,13 +3,15 @@
 //! It gives content, never existence: listings and sizes always come from the store (rule W5 of the writer's rules in
 //! `docs/architecture.md`). What is in it was compared with its name when it came and is compared again in each run, so a
 //! damaged or foreign file is fetched anew and never believed. Nothing fails because of the cache: where it cannot be
-//! written or read, the store is asked.
+//! written or read, the store is asked. What a run publishes it keeps as well, since the next one begins with it.
+//!
+//! Who has to see what the store has now uses a cache of this run alone: empty at its beginning, gone at its end.
 
 use crate::crypto::hash;
 use crate::object::ObjectName;
 use crate::storage::contract::{Fetch, Listed, RequestCost};
 use crate::storage::error::{ErrorKind, Result, StorageError};
-use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
+use rustix::fs::{FlockOperation, Timespec, Timestamps, UTIME_NOW, flock, futimens};
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Write as _};
@@ -32,6 +34,10 @@ pub struct CachedFetch {
     /// Whether each object that was asked for is in the cache and as its name says; decided once a run.
     known: Mutex<HashMap<ObjectName, Arc<OnceLock<bool>>>>,
     temporary: AtomicU64,
+    /// Bytes that it may still grow by.
+    room: AtomicU64,
+    /// Held while the directory is this run's alone; it is removed in the end.
+    passing: Option<File>,
 }
 
 impl std::fmt::Debug for CachedFetch {
@@ -52,7 +58,30 @@ impl CachedFetch {
     /// Reads `inner` through a cache in `dir`, which is made when the first object comes. `keeps` says which objects are
     /// kept; the last part of their names has to be the hash of their bytes.
     pub fn new(inner: Arc<dyn Fetch>, dir: PathBuf, keeps: fn(&ObjectName) -> bool) -> Self {
-        Self { inner, dir, keeps, known: Mutex::default(), temporary: AtomicU64::new(0) }
+        let (temporary, room) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+        Self { inner, dir, keeps, known: Mutex::default(), temporary, room, passing: None }
+    }
+
+    /// Reads `inner` through a cache of this run alone, in a directory below `parent` that is removed with it. It grows to
+    /// `bytes_max` bytes at most. What killed runs have left there of theirs is removed as well.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn of_this_run(
+        inner: Arc<dyn Fetch>,
+        parent: &Path,
+        keeps: fn(&ObjectName) -> bool,
+        bytes_max: u64,
+    ) -> std::io::Result<Self> {
+        make_dir(parent)?;
+        remove_dead(parent);
+        let dir = parent.join(format!("{PASSING}{}", std::process::id()));
+        DirBuilder::new().mode(0o700).create(&dir)?;
+        let lock = File::open(&dir)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        let mut cached = Self::new(inner, dir, keeps);
+        (cached.room, cached.passing) = (AtomicU64::new(bytes_max), Some(lock));
+        Ok(cached)
     }
 
     fn path(&self, name: &ObjectName) -> PathBuf {
@@ -64,13 +93,14 @@ impl CachedFetch {
         if !(self.keeps)(name) {
             return None;
         }
-        let known = {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(known.entry(name.clone()).or_default())
-        };
         // Whoever comes first looks or fetches; others that want the same object wait for it.
-        let is_here = *known.get_or_init(|| self.is_cached(name) || self.fill(name).is_ok());
+        let is_here = *self.known(name).get_or_init(|| self.is_cached(name) || self.fill(name).is_ok());
         if is_here { File::open(self.path(name)).ok() } else { None }
+    }
+
+    fn known(&self, name: &ObjectName) -> Arc<OnceLock<bool>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(name.clone()).or_default())
     }
 
     fn is_cached(&self, name: &ObjectName) -> bool {
@@ -95,6 +125,11 @@ impl CachedFetch {
     }
 
     fn keep(&self, name: &ObjectName, bytes: &[u8]) -> std::io::Result<()> {
+        let len = bytes.len() as u64;
+        let take = |room: u64| room.checked_sub(len);
+        if self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
         make_dir(&self.dir)?;
         let path = self.path(name);
         path.parent().map_or(Ok(()), make_dir)?;
@@ -107,6 +142,32 @@ impl CachedFetch {
             let _ = std::fs::remove_file(&temporary);
         }
         written
+    }
+}
+
+impl Drop for CachedFetch {
+    fn drop(&mut self) {
+        if self.passing.is_some() {
+            // It was made for this run; what cannot be removed now, a later one removes.
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+/// What the names of directories begin with that are of one run alone.
+const PASSING: &str = "run-";
+
+/// Removes the directories of runs that are dead: they can be locked.
+fn remove_dead(parent: &Path) {
+    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let number = path.file_name().and_then(|name| name.to_str()?.strip_prefix(PASSING));
+        if number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+            && let Ok(dir) = File::open(&path)
+            && flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok()
+        {
+            let _ = std::fs::remove_dir_all(&path);
+        }
     }
 }
 
@@ -139,8 +200,18 @@ impl Fetch for CachedFetch {
         self.inner.list(prefix)
     }
 
+    fn list_each(&self, prefixes: &[ObjectName]) -> Result<Vec<Vec<Listed>>> {
+        self.inner.list_each(prefixes)
+    }
+
     fn stream(&self, name: &ObjectName, offset: u64, len: u64) -> Option<Box<dyn Read + Send>> {
-        if (self.keeps)(name) { None } else { self.inner.stream(name, offset, len) }
+        if self.open(name).is_some() { None } else { self.inner.stream(name, offset, len) }
+    }
+
+    fn offer(&self, name: &ObjectName, bytes: &[u8]) {
+        if (self.keeps)(name) && is_named_by(name, bytes) {
+            self.known(name).get_or_init(|| self.keep(name, bytes).is_ok());
+        }
     }
 
     fn request_cost(&self) -> RequestCost {
@@ -255,6 +326,56 @@ mod tests {
         // What the store itself has wrong is passed on, for its reader to say so, and not kept.
         assert_eq!(read(&open(), &damaged).unwrap(), b"something else");
         assert!(!dir.path().join(damaged.as_str()).exists());
+    }
+
+    #[test]
+    fn what_was_offered_is_not_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (name, other) = (named(b"content"), named(b"other"));
+        let memory = MemoryStorage::new();
+        let open = || CachedFetch::new(Arc::new(memory.clone()), dir.path().into(), keeps);
+        let first = open();
+        first.offer(&name, b"content");
+        first.offer(&other, b"not what its name says");
+        let packed = ObjectName::new("d/packs/plain").unwrap();
+        first.offer(&packed, b"plain");
+        for cached in [first, open()] {
+            assert_eq!(read(&cached, &name).unwrap(), b"content");
+            assert!(cached.size(&name).unwrap_err().is_not_found(), "whether it is there, the store says");
+            assert!(cached.read(&other, 100).unwrap_err().is_not_found());
+            assert!(cached.read(&packed, 100).unwrap_err().is_not_found());
+        }
+    }
+
+    #[test]
+    fn a_cache_of_one_run_begins_empty_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (name, second) = (named(b"content"), named(b"second"));
+        let objects: Contents =
+            [(name.clone(), b"content".to_vec()), (second.clone(), b"second".to_vec())].into_iter().collect();
+        let memory = MemoryStorage::from_map(objects);
+        // Of a run that was killed, and of nobody that we know.
+        for left in ["run-1", "run-x", "run-"] {
+            std::fs::create_dir(dir.path().join(left)).unwrap();
+            std::fs::write(dir.path().join(left).join("file"), "x").unwrap();
+        }
+        let cached = CachedFetch::of_this_run(Arc::new(memory.clone()), dir.path(), keeps, 10).unwrap();
+        assert_eq!(
+            (read(&cached, &name).unwrap(), read(&cached, &second).unwrap()),
+            (b"content".into(), b"second".into())
+        );
+        memory.replace(Contents::new());
+        assert_eq!(read(&cached, &name).unwrap(), b"content");
+        assert!(read(&cached, &second).unwrap_err().is_not_found(), "there was no room for it");
+        assert!(
+            CachedFetch::of_this_run(Arc::new(memory.clone()), dir.path(), keeps, 10).is_err(),
+            "this run has one, which is alive"
+        );
+        assert_eq!(read(&cached, &name).unwrap(), b"content");
+        drop(cached);
+        let mut left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["run-", "run-x"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! * **S7 exact ranges:** a ranged read fills the buffer or fails.
 //! * **S8 no leftovers:** what was staged and not published is gone when dropped, and never listed.
 
-use super::error::Result;
+use super::error::{ErrorKind, Result, StorageError};
 use crate::object::{Encoded, ObjectName};
 use std::any::Any;
 use std::fmt;
@@ -78,6 +78,15 @@ pub trait Fetch: Send + Sync + fmt::Debug {
     /// What the store says. An error is never an empty or a shorter list.
     fn list(&self, prefix: &ObjectName) -> Result<Vec<Listed>>;
 
+    /// What is below each of these prefixes, none of which is below another: as [`Fetch::list`] for each, with fewer requests
+    /// where a store can. In which order they are listed is not said; who needs one listed after another asks in a later call.
+    ///
+    /// # Errors
+    /// As [`Fetch::list`].
+    fn list_each(&self, prefixes: &[ObjectName]) -> Result<Vec<Vec<Listed>>> {
+        prefixes.iter().map(|prefix| self.list(prefix)).collect()
+    }
+
     /// `len` bytes from byte `offset` on with one request, read while they arrive. `None` where [`Fetch::read_range`] is as
     /// good. A read that fails tells no more than that: `read_range` of what is missing tells why. It ends early only if the
     /// object does.
@@ -90,6 +99,27 @@ pub trait Fetch: Send + Sync + fmt::Debug {
     fn request_cost(&self) -> RequestCost {
         RequestCost::NONE
     }
+
+    /// Is told the bytes of an object that is being published, so that a cache has them already when they are asked for. It
+    /// says nothing about whether the object is there.
+    fn offer(&self, name: &ObjectName, bytes: &[u8]) {
+        let _ = (name, bytes);
+    }
+}
+
+impl dyn Fetch + '_ {
+    /// As [`Fetch::list_each`], for a number of prefixes that is known.
+    ///
+    /// # Errors
+    /// As [`Fetch::list`].
+    pub fn list_together<const N: usize>(&self, prefixes: [ObjectName; N]) -> Result<[Vec<Listed>; N]> {
+        self.list_each(&prefixes)?.try_into().map_err(|listed: Vec<_>| StorageError {
+            operation: "list",
+            subject: prefixes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            kind: ErrorKind::Other,
+            detail: format!("{} lists came", listed.len()),
+        })
+    }
 }
 
 /// An object on its way: written, not yet visible. Dropping it discards it.
@@ -98,11 +128,21 @@ pub struct Staged {
     len: u64,
     /// What the store keeps of it; each store knows its own.
     pub(in crate::storage) body: Box<dyn Any + Send>,
+    /// How its bytes are found in the body, if they are in memory.
+    bytes: Option<BytesOf>,
 }
+
+/// Finds an object's bytes in what a store keeps of it.
+type BytesOf = for<'a> fn(&'a (dyn Any + Send + 'static)) -> &'a [u8];
 
 impl Staged {
     pub(in crate::storage) fn new(name: ObjectName, len: u64, body: impl Any + Send) -> Self {
-        Self { name, len, body: Box::new(body) }
+        Self { name, len, body: Box::new(body), bytes: None }
+    }
+
+    /// The same, of a store that has the bytes in memory.
+    pub(in crate::storage) fn with_bytes(self, bytes: BytesOf) -> Self {
+        Self { bytes: Some(bytes), ..self }
     }
 
     /// The name it will have.
@@ -118,6 +158,11 @@ impl Staged {
     /// Whether it has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Its bytes, if they are in memory.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        self.bytes.map(|bytes| bytes(&*self.body))
     }
 }
 
@@ -166,6 +211,16 @@ pub trait Publish: Send + Sync + fmt::Debug {
         stage.append(object)?;
         let staged = stage.finish(name.clone(), object.as_bytes().len() as u64)?;
         Ok(self.publish_batch(vec![staged])?.pop().unwrap_or(Published::Existed))
+    }
+
+    /// As [`Publish::put_new`], under a name with an id in it that was drawn at random for this object alone. Nobody else can
+    /// have taken it, so a store that has to look before it creates need not; what became of its own lost requests, it still
+    /// finds out.
+    ///
+    /// # Errors
+    /// As [`Publish::put_new`].
+    fn put_fresh(&self, name: &ObjectName, object: Encoded<'_>) -> Result<Published> {
+        self.put_new(name, object)
     }
 }
 

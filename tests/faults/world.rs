@@ -11,8 +11,12 @@ use cairn::engine::backup::BackupReport;
 use cairn::engine::restore::RestoreReport;
 use cairn::engine::{EngineError, browse, restore};
 use cairn::format::layout::is_cacheable;
+use cairn::id::{RepositoryId, SlotId};
 use cairn::object::{Encoded, ObjectName};
-use cairn::repository::{Access, Repository, RepositoryError, sites};
+use cairn::repository::open::Remembered;
+use cairn::repository::sites::Records;
+use cairn::repository::{Access, Repository, RepositoryError, open, sites};
+use cairn::residency::Observations;
 use cairn::storage::s3::{CreateMode, S3Storage, Timeouts};
 use cairn::storage::{CachedFetch, Fetch as _, MemoryStorage, Publish as _, StorageError};
 use std::collections::BTreeMap;
@@ -109,6 +113,8 @@ pub(crate) struct World {
     base: BTreeMap<ObjectName, Vec<u8>>,
     /// Each snapshot and what it holds.
     pub(crate) snapshots: Vec<(String, Description)>,
+    /// What a machine knows of the repository that has opened it before.
+    remembered: Remembered,
     /// What a further backup holds.
     pub(crate) now: Description,
     /// Commands that were run so far, and a hundred.
@@ -133,7 +139,14 @@ impl World {
         std::fs::write(source.path().join("large"), numbers.bytes(260_000)).unwrap();
         let now = describe(source.path());
         let (garage, sink) = (Garage::start("ca-central-1"), Sink::start());
-        Self { garage, sink, source, base: storage.snapshot(), snapshots: vec![first], now, runs: AtomicU64::new(100) }
+        let base = storage.snapshot();
+        let id = |folder: &str| base.keys().find(|name| name.as_str().starts_with(folder)).unwrap().last_part();
+        let remembered = Remembered {
+            repository: Some(RepositoryId::from_hex(id("config/")).unwrap()),
+            slot: Some(SlotId::from_hex(id("keys/slots/")).unwrap()),
+        };
+        let (snapshots, runs) = (vec![first], AtomicU64::new(100));
+        Self { garage, sink, source, base, snapshots, remembered, now, runs }
     }
 
     /// The same after a further backup.
@@ -195,11 +208,12 @@ impl World {
     }
 
     fn open(&self, storage: &S3Storage, machine: Machine<'_>) -> Result<Repository, Failed> {
-        cairn::repository::open::identify(storage)?;
+        let found = open::identify_known(storage, &self.remembered)?;
         let fetch = Arc::new(CachedFetch::new(Arc::new(storage.clone()), machine.cache.to_owned(), is_cacheable));
         // Two runs with the same numbers would be the same session.
         let seed = self.runs.fetch_add(1, Ordering::Relaxed);
-        Ok(support::reopen(Access { fetch, publish: None }, seed)?)
+        let access = Access { fetch, publish: None };
+        Ok(open::open_identified(access, &found, &support::key(), support::random(seed))?)
     }
 
     /// A backup, with all that the program asks before it.
@@ -210,9 +224,15 @@ impl World {
         meeting: Option<Meeting<'_>>,
     ) -> Result<BackupReport, Failed> {
         let (site, storage) = self.reach(proxy, machine, meeting);
-        let repository = self.open(&storage, machine)?;
-        sites::effective_policy(&repository)?;
-        let (verdict, resident) = site.judge(self.garage.bucket(), &storage.observe());
+        let (repository, records, observed) = std::thread::scope(|scope| {
+            let records = scope.spawn(|| Records::list(&storage));
+            let observed = scope.spawn(|| storage.observe());
+            (self.open(&storage, machine), records.join().unwrap(), observed.join().unwrap())
+        });
+        let repository = repository?;
+        sites::newest_policy(&repository, &records?)?;
+        let observed = Observations { hints: storage.hints(), ..observed };
+        let (verdict, resident) = site.judge(self.garage.bucket(), &observed);
         let Some(resident) = resident else {
             let refusal = verdict.refusal().expect("a verdict that stops says why");
             return Err(Failed { kind: "refused by the verdict".into(), text: refusal.to_string() });

@@ -17,15 +17,15 @@ const TREE_BYTES: usize = 88 << 20;
 
 /// Requests wait at it until it is opened, so that the middle lasts as long as it takes to kill a node.
 #[derive(Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.0.1.notify_all();
     }
 
-    fn action(&self) -> Action {
+    pub(crate) fn action(&self) -> Action {
         let gate = self.0.clone();
         Action::Call(Arc::new(move || {
             let is_open = gate.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -36,6 +36,8 @@ enum Bug {
     OnePage,
     /// `d/ab` also lists `d/abc`.
     TextPrefix,
+    /// Of folders that are listed together, what is on one page of all that lies between them.
+    OnePageTogether,
     /// In the order of some hash.
     Unsorted,
     /// Absence is just another error.
@@ -186,6 +188,17 @@ impl Fetch for Broken {
         }
         Ok(found)
     }
+
+    fn list_each(&self, prefixes: &[ObjectName]) -> Result<Vec<Vec<Listed>>> {
+        let mut listed = prefixes.iter().map(|prefix| self.list(prefix)).collect::<Result<Vec<_>>>()?;
+        if self.bug == Bug::OnePageTogether {
+            let first = prefixes.iter().min();
+            let all: Vec<_> = self.inner.snapshot().into_keys().filter(|name| Some(name) > first).collect();
+            let page: std::collections::BTreeSet<_> = all.into_iter().take(1000).collect();
+            listed.iter_mut().for_each(|folder| folder.retain(|one| page.contains(&one.name)));
+        }
+        Ok(listed)
+    }
 }
 
 impl Remove for Broken {
@@ -243,9 +256,11 @@ fn every_planted_bug_turns_its_test_red() {
         (Bug::Overwrites, "s3_create_only"),
         (Bug::LooksThenWrites, "s3_one_of_many_creates"),
         (Bug::AlwaysCreated, "s3_create_only"),
+        (Bug::Overwrites, "s3_fresh_names"),
         (Bug::KeepsRemoved, "s4_read_after_write"),
         (Bug::OnePage, "s5_complete_listing"),
         (Bug::TextPrefix, "s5_complete_listing"),
+        (Bug::OnePageTogether, "s5_listing_together"),
         (Bug::Unsorted, "s5_listing_while_written"),
         (Bug::Unclassified, "s6_classified_errors"),
         (Bug::NoLimit, "s6_classified_errors"),

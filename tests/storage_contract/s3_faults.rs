@@ -57,6 +57,41 @@ fn an_object_is_created_once_whatever_happens_to_the_request() {
     assert!(listed.iter().all(|one| one.size == 300_000), "{listed:?}");
 }
 
+/// A name that was drawn for its object is not asked for first, where every other one is. What became of a request that was
+/// lost is found out all the same.
+#[test]
+fn a_fresh_name_is_not_asked_for_and_a_lost_answer_still_is() {
+    let garage = Garage::start("ca-central-1");
+    let proxy = Proxy::start(garage.address());
+    for mode in [CreateMode::Window, CreateMode::Unknown] {
+        let mut site = Site::at(&garage, &proxy.endpoint());
+        site.options.create = mode;
+        site.options.timeouts = impatient();
+        let both = site.open(garage.bucket(), &format!("{mode:?}").to_lowercase());
+        let since = |before: usize| -> Vec<String> {
+            proxy.requests()[before..].iter().map(|seen| seen.head.method().to_owned()).collect()
+        };
+        let before = proxy.requests().len();
+        assert_eq!(both.put_fresh(&name("d/x/sessions/1"), Encoded::new(b"mine")).unwrap(), Published::Created);
+        assert_eq!(since(before), ["PUT"], "{mode:?}");
+        let before = proxy.requests().len();
+        assert_eq!(both.put_new(&name("d/x/snapshots/1"), Encoded::new(b"mine")).unwrap(), Published::Created);
+        assert_eq!(since(before), ["HEAD", "PUT"], "{mode:?}");
+
+        for (number, fault) in passing().into_iter().enumerate() {
+            let at = name(&format!("d/x/sessions/lost-{number}"));
+            proxy.add(When::any().method("PUT").nth(0), fault.clone());
+            let before = proxy.requests().len();
+            assert_eq!(both.put_fresh(&at, Encoded::new(b"mine")).unwrap(), Published::Created, "{mode:?} {fault:?}");
+            assert_eq!(both.read(&at, 100).unwrap(), b"mine", "{mode:?} {fault:?}");
+            let puts = since(before).iter().filter(|method| *method == "PUT").count();
+            let was_done = matches!(fault, Action::DropAnswer);
+            assert_eq!(puts, if was_done { 1 } else { 2 }, "{mode:?} {fault:?}: what was done is not done again");
+            proxy.clear();
+        }
+    }
+}
+
 /// The story of many a backup tool: the answer to a conditional PUT is lost, the repetition is told that the object is
 /// there, and the run ends with "somebody else has written it".
 #[test]

@@ -34,13 +34,15 @@ pub(crate) type Make<'a> = &'a dyn Fn() -> Box<dyn Subject>;
 pub(crate) type Test = (&'static str, fn(Make<'_>));
 
 /// Every test, in the order of the contract.
-pub(crate) const TESTS: [Test; 10] = [
+pub(crate) const TESTS: [Test; 12] = [
     ("s1_atomic", s1_atomic),
     ("s2_durable", s2_durable),
     ("s3_create_only", s3_create_only),
+    ("s3_fresh_names", s3_fresh_names),
     ("s3_one_of_many_creates", s3_one_of_many_creates),
     ("s4_read_after_write", s4_read_after_write),
     ("s5_complete_listing", s5_complete_listing),
+    ("s5_listing_together", s5_listing_together),
     ("s5_listing_while_written", s5_listing_while_written),
     ("s6_classified_errors", s6_classified_errors),
     ("s7_exact_ranges", s7_exact_ranges),
@@ -203,6 +205,19 @@ pub(crate) fn s3_create_only(make: Make<'_>) {
     assert_is(&*subject.reopened(), "d/x/1", b"new");
 }
 
+/// An object whose name was drawn for it is created like any other.
+pub(crate) fn s3_fresh_names(make: Make<'_>) {
+    let subject = make();
+    let store = subject.store();
+    for (at, bytes) in [("d/x/sessions/1", &b"first"[..]), ("audit/files/a/b-0", b"records"), ("keys/slots/1", b"slot")]
+    {
+        assert_eq!(store.put_fresh(&name(at), Encoded::new(bytes)).unwrap(), Published::Created, "{at}");
+        assert_is(&*subject.reopened(), at, bytes);
+        assert_eq!(put(store, at, b"another"), Published::Existed, "{at}");
+        assert_is(store, at, bytes);
+    }
+}
+
 /// Of many that create one name at once, exactly one does, and its bytes are the object's.
 pub(crate) fn s3_one_of_many_creates(make: Make<'_>) {
     const THREADS: usize = 16;
@@ -280,6 +295,46 @@ pub(crate) fn s5_complete_listing(make: Make<'_>) {
     for nothing in ["e", "d/ab/pack", "d/ab/packs/0", "d/b", "z/y/x"] {
         assert_eq!(listed(nothing), [], "{nothing}");
     }
+}
+
+/// Several folders are listed as each is by itself, whatever is between them, in them and behind them.
+pub(crate) fn s5_listing_together(make: Make<'_>) {
+    let subject = make();
+    let store = subject.store();
+    let folders =
+        ["d/ab/sessions", "d/ab/snapshots", "d/ab/meta", "d/ab/packs", "keys/slots", "policy", "sites", "gone"];
+    let compare = |when: &str| {
+        let alone = folders.map(|folder| store.list(&name(folder)).unwrap());
+        for together in [&[0, 1][..], &[1, 0], &[2, 3], &[4, 5, 6], &[6, 4], &[5, 7], &[7], &[], &[0, 3, 5, 7], &[2, 1]]
+        {
+            let prefixes: Vec<_> = together.iter().map(|folder| name(folders[*folder])).collect();
+            let listed = store.list_each(&prefixes).unwrap();
+            let expected: Vec<_> = together.iter().map(|folder| alone[*folder].clone()).collect();
+            assert!(listed == expected, "{when}: {prefixes:?}");
+        }
+    };
+    compare("empty");
+    for folder in &folders[..7] {
+        for i in 0..3 {
+            put(store, &format!("{folder}/{i:02}"), &vec![0; i]);
+        }
+    }
+    // What a comparison of plain text takes for a part of a folder, and what lies around and between them.
+    for at in
+        ["d/ab/s", "d/ab/sessions-x/1", "d/ab/snapshots.x", "d/ab/seven/1", "d/ab/z/1", "k/1", "photos/1", "zzz/1"]
+    {
+        put(store, at, b"x");
+    }
+    compare("a few");
+    // More than a page, first between folders, then in one of them as well.
+    let many = |folder: &str| {
+        let staged = (0..subject.page() + 10).map(|i| stage(store, &format!("{folder}/many-{i:05}"), b"x"));
+        store.publish_batch(staged.collect()).unwrap();
+    };
+    many("photos");
+    compare("many between");
+    many("d/ab/snapshots");
+    compare("many in one");
 }
 
 /// What exists throughout is listed, while others come and go beside it.

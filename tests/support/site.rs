@@ -125,6 +125,10 @@ impl Fetch for Both {
     fn list(&self, prefix: &ObjectName) -> Result<Vec<Listed>> {
         self.storage.list(prefix)
     }
+
+    fn list_each(&self, prefixes: &[ObjectName]) -> Result<Vec<Vec<Listed>>> {
+        self.storage.list_each(prefixes)
+    }
 }
 
 impl Publish for Both {
@@ -134,6 +138,10 @@ impl Publish for Both {
 
     fn publish_batch(&self, staged: Vec<Staged>) -> Result<Vec<Published>> {
         self.sender.publish_batch(staged)
+    }
+
+    fn put_fresh(&self, name: &ObjectName, object: Encoded<'_>) -> Result<Published> {
+        self.sender.put_fresh(name, object)
     }
 
     fn put_new(&self, name: &ObjectName, object: Encoded<'_>) -> Result<Published> {

@@ -1,6 +1,7 @@
 //! The `cairn` command: arguments, settings, output and exit codes. What it does is in the library, of which this crate
 //! sees only the public interface.
 
+mod ahead;
 mod args;
 mod commands;
 mod entry;

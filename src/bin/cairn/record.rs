@@ -140,6 +140,7 @@ impl Run {
             tokens,
             seal,
             store: place.store.clone().map(|(fetch, publish)| Store { fetch, publish }),
+            newest: place.remote.as_ref().and_then(|remote| remote.ahead.log()),
             need,
             operation,
             fields: all,

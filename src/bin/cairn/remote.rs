@@ -1,6 +1,7 @@
 //! A repository behind a network: from the location to a store that can be read, and through the residency gate to one that
 //! can be written. Reading never waits for a verdict; sending needs one made in this run, under the repository's policy.
 
+use crate::ahead::Ahead;
 use crate::exit::{Failure, Result};
 use crate::output::Output;
 use crate::settings::Settings;
@@ -9,7 +10,7 @@ use crate::state::State;
 use crate::values::time_seconds;
 use cairn::clock::{Clock, Timestamp};
 use cairn::format::declaration::SignedDeclaration;
-use cairn::id::hex;
+use cairn::id::{LogId, SlotId, hex};
 use cairn::object::ObjectName;
 use cairn::residency::table;
 use cairn::residency::{
@@ -32,6 +33,8 @@ pub(crate) struct Remote {
     storage: S3Storage,
     /// The declaration that the location names, if it does.
     pub(crate) declared: Option<SignedDeclaration>,
+    /// What was asked of it before it is needed.
+    pub(crate) ahead: Ahead,
 }
 
 /// A bucket that was judged in this run.
@@ -121,7 +124,12 @@ impl Remote {
             ..S3Options::default()
         };
         let storage = S3Storage::reach(&endpoint, &bucket, prefix, &options)?;
-        Ok(Self { candidate, endpoint, bucket, storage, declared })
+        Ok(Self { candidate, endpoint, bucket, storage, declared, ahead: Ahead::default() })
+    }
+
+    /// Asks now what a run that writes needs to know of it, this log included. Nobody waits for the answers.
+    pub(crate) fn ask_ahead(&self, clock: &dyn Clock, log: Option<LogId>) {
+        self.ahead.ask(&self.storage, clock, log);
     }
 
     /// What can be done with it without a verdict: reading and removing.
@@ -187,8 +195,12 @@ impl Remote {
     /// The refusal of an endpoint that nothing needs to be asked of.
     pub(crate) fn judge(&self, policy: &Policy, clock: &dyn Clock) -> Result<(Judged, Option<ResidentBucket>)> {
         let endpoint = self.admit(policy)?;
-        let observations = self.storage.observe();
-        let (verdict, resident) = ResidentBucket::judge(&endpoint, &self.bucket, &observations, policy, clock.now());
+        // A verdict is as old as what it rests on.
+        let asked = || (clock.now(), self.storage.observe());
+        let (now, mut observations) = self.ahead.observed().unwrap_or_else(asked);
+        // Other answers may have hinted at another place meanwhile.
+        observations.hints = self.storage.hints();
+        let (verdict, resident) = ResidentBucket::judge(&endpoint, &self.bucket, &observations, policy, now);
         Ok((Judged { endpoint, verdict }, resident))
     }
 
@@ -255,6 +267,27 @@ impl Record<'_> {
             CreateMode::Window => "window",
         };
         self.set("create", word.into());
+    }
+
+    /// The key slot that opened what is there.
+    pub(crate) fn slot(&self, slot: SlotId) {
+        self.set("slot", slot.to_string().into());
+    }
+
+    /// The key slot that opened what is there the last time.
+    pub(crate) fn known_slot(&self) -> Option<SlotId> {
+        SlotId::from_hex(self.state.remote(self.location)["slot"].as_str()?).ok()
+    }
+
+    /// The newest declaration of the site that is in the repository.
+    pub(crate) fn declared(&self, number: u32, signed: &SignedDeclaration) {
+        self.set("declared", json!({"number": number, "signature": hex(&signed.signature)}));
+    }
+
+    /// Whether the declaration of this number in the repository is known to be this one. One that is stored never changes.
+    pub(crate) fn has_declared(&self, number: u32, signed: &SignedDeclaration) -> bool {
+        let known = &self.state.remote(self.location)["declared"];
+        known["number"] == number && known["signature"] == hex(&signed.signature)
     }
 
     /// How objects are created there, if it was ever found out.

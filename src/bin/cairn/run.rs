@@ -8,20 +8,21 @@ use crate::settings::Settings;
 use crate::signals;
 use crate::state::State;
 use crate::values;
+use cairn::audit::log::Log;
 use cairn::clock::{Clock, SystemClock};
 use cairn::crypto::random::{OsRandom, Randomness};
 use cairn::engine::Context;
 use cairn::engine::browse::Snapshots;
-use cairn::format::config::Config;
 use cairn::format::key_slot::Unlock;
 use cairn::format::layout::is_cacheable;
 use cairn::id::RepositoryId;
 use cairn::journal::Journal;
 use cairn::progress::EventSink;
-use cairn::repository::open::{identify, open_identified};
+use cairn::repository::open::{Remembered, Unverified, identify_known, open_identified};
+use cairn::repository::sites::Records;
 use cairn::repository::{Access, Repository, RepositoryError, sites};
 use cairn::residency::{Pin, Policy};
-use cairn::storage::{CachedFetch, ErrorKind, Location, StorageError, Store};
+use cairn::storage::{CachedFetch, ErrorKind, Fetch, Location, StorageError, Store};
 use serde_json::Value;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -79,6 +80,8 @@ pub(crate) struct Opened {
     pub(crate) remote: Option<Arc<Remote>>,
     /// What was found out about its place, if something may be sent there.
     pub(crate) judged: Option<Judged>,
+    /// Its declarations and policies, if they were listed for that.
+    pub(crate) records: Option<Records>,
 }
 
 /// A store, before it is known what is in it.
@@ -158,11 +161,17 @@ impl Run {
 
     /// The repository that is there; `None` if there is none and this machine never knew one. A place that nothing may be
     /// sent to under any policy is not even asked, if that is what it is for.
-    pub(crate) fn find(&self, need: Need) -> Result<Option<(Reached, Config)>> {
+    pub(crate) fn find(&self, need: Need) -> Result<Option<(Reached, Unverified)>> {
         self.refuse_past_of_directory()?;
         let loosest = Policy::new(Pin::Canada);
         let reached = match self.reach((need == Need::Write).then_some(&loosest))? {
-            Some(remote) => self.reached(remote)?,
+            Some(remote) => {
+                if need == Need::Write {
+                    let known = self.state.known(self.location()).ok().flatten();
+                    remote.ask_ahead(&*self.clock, known.and_then(|id| Log::current(&self.log_folder(&id))));
+                }
+                self.reached(remote)?
+            }
             None => match cairn::storage::connect(self.location()) {
                 Ok(store) => Reached { store, remote: None },
                 Err(StorageError { kind: ErrorKind::StoreMissing, .. }) => {
@@ -175,12 +184,18 @@ impl Run {
     }
 
     /// As [`Run::find`], in a store that was reached already.
-    pub(crate) fn find_in(&self, reached: Reached) -> Result<Option<(Reached, Config)>> {
-        match identify(&**reached.store.fetch()) {
-            Ok(config) => Ok(Some((reached, config))),
+    pub(crate) fn find_in(&self, reached: Reached) -> Result<Option<(Reached, Unverified)>> {
+        match identify_known(&**reached.store.fetch(), &self.remembered()) {
+            Ok(found) => Ok(Some((reached, found))),
             Err(RepositoryError::NotThere) => self.expect_unknown().map(|()| None),
             Err(error) => Err(self.explained(error.into()).while_trying(self.tried_to_open())),
         }
+    }
+
+    /// What this machine remembers of what is at the location. A record that cannot be read is spoken of by
+    /// [`Run::expect_same`].
+    fn remembered(&self) -> Remembered {
+        Remembered { repository: self.state.known(self.location()).ok().flatten(), slot: self.record().known_slot() }
     }
 
     /// Refuses to go on where there is no repository and this machine has known one.
@@ -209,7 +224,7 @@ impl Run {
     }
 
     /// The repository that has to be there.
-    pub(crate) fn find_existing(&self, need: Need) -> Result<(Reached, Config)> {
+    pub(crate) fn find_existing(&self, need: Need) -> Result<(Reached, Unverified)> {
         self.find(need)?.ok_or_else(|| self.missing())
     }
 
@@ -229,19 +244,19 @@ impl Run {
 
     /// Opens the repository, which has to be there, with the secret that the settings name.
     pub(crate) fn open(&self, need: Need) -> Result<Opened> {
-        let (reached, config) = self.find_existing(need)?;
-        self.open_found(reached, &config, need)
+        let (reached, found) = self.find_existing(need)?;
+        self.open_found(reached, &found, need)
     }
 
     /// As [`Run::open`], for what [`Run::find`] found.
-    pub(crate) fn open_found(&self, reached: Reached, config: &Config, need: Need) -> Result<Opened> {
-        self.expect_same(config, need)?;
-        let unlock = secrets::unlock(&self.settings, &config.repository, &self.output)?;
-        self.open_with(reached, config, &unlock, need)
+    pub(crate) fn open_found(&self, reached: Reached, found: &Unverified, need: Need) -> Result<Opened> {
+        self.expect_same(found, need)?;
+        let unlock = secrets::unlock(&self.settings, &found.repository(), &self.output)?;
+        self.open_with(reached, found, &unlock, need)
     }
 
     /// Refuses another repository than the one that was here before.
-    pub(crate) fn expect_same(&self, config: &Config, need: Need) -> Result<()> {
+    pub(crate) fn expect_same(&self, found: &Unverified, need: Need) -> Result<()> {
         let known = match self.state.known(self.location()) {
             // What a restore does not need must not keep it from being made.
             Err(failure) if need != Need::Write => {
@@ -250,8 +265,9 @@ impl Run {
             }
             known => known?,
         };
-        let Some(expected) = known.filter(|id| *id != config.repository) else { return Ok(()) };
-        let another = RepositoryError::Another { expected: expected.to_string(), found: config.repository.to_string() };
+        let found = found.repository();
+        let Some(expected) = known.filter(|id| *id != found) else { return Ok(()) };
+        let another = RepositoryError::Another { expected: expected.to_string(), found: found.to_string() };
         Err(Failure::from(another).while_trying(self.tried_to_open()).with_hint(format!(
             "the repository that was here is gone: is the right disk mounted? {}",
             self.how_to_forget()
@@ -259,22 +275,23 @@ impl Run {
     }
 
     /// Opens a repository that [`Run::find`] found with this secret, and remembers that it is here.
-    pub(crate) fn open_with(&self, reached: Reached, config: &Config, unlock: &Unlock, need: Need) -> Result<Opened> {
+    pub(crate) fn open_with(
+        &self,
+        reached: Reached,
+        found: &Unverified,
+        unlock: &Unlock,
+        need: Need,
+    ) -> Result<Opened> {
         let Reached { store, remote } = reached;
-        let fetch = match &self.settings.cache_dir {
-            Some(dir) if remote.is_some() && need != Need::Check => {
-                let dir = dir.join(config.repository.to_string());
-                // Before it grows; what cannot be removed is no reason to stop.
-                let _ = cairn::storage::cache::trim(&dir, CACHE_BYTES_MAX);
-                Arc::new(CachedFetch::new(store.fetch().clone(), dir, is_cacheable))
-            }
-            _ => store.fetch().clone(),
+        let fetch = match &remote {
+            Some(_) => self.through_cache(store.fetch(), &found.repository(), need),
+            None => store.fetch().clone(),
         };
         let access = Access { fetch, publish: None };
-        let repository = open_identified(access, config, unlock, self.random.clone())
+        let repository = open_identified(access, found, unlock, self.random.clone())
             .map_err(|error| Failure::from(error).while_trying(self.tried_to_open()))?;
-        let location = self.location().clone();
-        let opened = Opened { repository: Arc::new(repository), location, store, remote, judged: None };
+        let (repository, location) = (Arc::new(repository), self.location().clone());
+        let opened = Opened { repository, location, store, remote, judged: None, records: None };
         self.remember(&opened);
         match need {
             Need::Write => self.allow_writing(opened, None),
@@ -285,12 +302,30 @@ impl Run {
         }
     }
 
+    /// A store on a network, read through the cache. Who checks sees what the store has now: nothing of earlier runs, but each
+    /// object once.
+    fn through_cache(&self, fetch: &Arc<dyn Fetch>, id: &RepositoryId, need: Need) -> Arc<dyn Fetch> {
+        let Some(dir) = self.settings.cache_dir.as_ref().map(|dir| dir.join(id.to_string())) else {
+            return fetch.clone();
+        };
+        // Before it grows; what cannot be removed is no reason to stop.
+        let _ = cairn::storage::cache::trim(&dir, CACHE_BYTES_MAX);
+        if need != Need::Check {
+            return Arc::new(CachedFetch::new(fetch.clone(), dir, is_cacheable));
+        }
+        match CachedFetch::of_this_run(fetch.clone(), &dir, is_cacheable, CACHE_BYTES_MAX) {
+            Ok(cached) => Arc::new(cached),
+            Err(_) => fetch.clone(),
+        }
+    }
+
     /// Opens the way to create objects: over a network, through the gate, under the repository's policy or the one given.
     ///
     /// # Errors
     /// Exit 20 or 23 where nothing may be sent.
     pub(crate) fn allow_writing(&self, opened: Opened, policy: Option<&Policy>) -> Result<Opened> {
         let tried = |failure: Failure| failure.while_trying(format!("send to {}", self.named(&opened)));
+        let mut listed = None;
         let (publish, judged) = match &opened.remote {
             None => {
                 refuse_network(&opened.store, self.location())?;
@@ -299,7 +334,11 @@ impl Run {
             Some(remote) => {
                 let effective = match policy {
                     Some(policy) => policy.clone(),
-                    None => self.policy(&opened)?,
+                    None => {
+                        let (policy, records) = self.policy_and_records(&opened)?;
+                        listed = Some(records);
+                        policy
+                    }
                 };
                 let (sender, judged) = remote.sender(&effective, &self.clock, &self.record()).map_err(tried)?;
                 self.output.info(&place_line(&judged));
@@ -317,7 +356,8 @@ impl Run {
                 "",
             )
         })?;
-        Ok(Opened { repository: Arc::new(repository.with_publish(publish)), location, store, remote, judged })
+        let repository = Arc::new(repository.with_publish(publish));
+        Ok(Opened { repository, location, store, remote, judged, records: listed })
     }
 
     /// The repository's policy. One that is older than what this machine has seen is refused: the newer one was taken away.
@@ -325,8 +365,16 @@ impl Run {
     /// # Errors
     /// Exit 20 for that; damage; what the store says.
     pub(crate) fn policy(&self, opened: &Opened) -> Result<Policy> {
+        self.policy_and_records(opened).map(|(policy, _)| policy)
+    }
+
+    /// As [`Run::policy`], with what was listed for it.
+    fn policy_and_records(&self, opened: &Opened) -> Result<(Policy, Records)> {
         let tried = |failure: Failure| failure.while_trying(format!("read the policy of {}", self.named(opened)));
-        let newest = sites::policy(&opened.repository).map_err(|error| tried(error.into()))?;
+        let failed = |error: RepositoryError| tried(error.into());
+        let ahead = opened.remote.as_ref().and_then(|remote| remote.ahead.records());
+        let records = ahead.unwrap_or_else(|| Records::list(opened.repository.fetch())).map_err(failed)?;
+        let newest = sites::newest_policy(&opened.repository, &records).map_err(failed)?;
         let record = self.record();
         let (number, known) = (newest.as_ref().map_or(0, |newest| u64::from(newest.number)), record.known_policy());
         if number < known {
@@ -339,7 +387,7 @@ impl Run {
         }
         record.policy(number);
         let pin = || Policy::new(opened.repository.config().pin.clone());
-        Ok(newest.map_or_else(pin, |newest| newest.policy))
+        Ok((newest.map_or_else(pin, |newest| newest.policy), records))
     }
 
     fn tried_to_open(&self) -> String {
@@ -350,6 +398,9 @@ impl Run {
     pub(crate) fn remember(&self, opened: &Opened) {
         if let Err(failure) = self.state.remember(self.location(), &opened.id(), self.clock.now()) {
             self.output.info(&failure.message);
+        }
+        if let (Some(_), Some(slot)) = (&opened.remote, opened.repository.slot()) {
+            self.record().slot(slot);
         }
     }
 

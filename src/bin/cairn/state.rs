@@ -7,7 +7,7 @@
 //! | `keys/REPOSITORY-ID.key` | the default key file |
 //! | `known/HASH.json` | a location and the id of the repository that was there; HASH is BLAKE3 of the location |
 //! | `sites/NAME.json` | a declared site, signed (`sites.rs`) |
-//! | `remote/HASH.json` | of a repository on a network: last verdict, settings that were ignored, what the store can do |
+//! | `remote/HASH.json` | of a repository on a network: last verdict, ignored settings, what the store can do, key slot, declaration |
 //! | `replicas/REPOSITORY-ID.json`, `newest/REPOSITORY-ID.json` | its replicas, and its newest snapshots (`replicas.rs`) |
 //! | `failed/SNAPSHOT-ID.txt` | all entries that a run could not read or write |
 //! | `audit/REPOSITORY-ID/` | this host's logs of a repository (`cairn::audit::log`) |

@@ -22,6 +22,7 @@ use crate::fs::Excludes;
 use crate::id::{SessionId, TreeId};
 use crate::progress::Event;
 use crate::repository::pack_reader::PackReader;
+use crate::repository::parallel;
 use crate::repository::publisher::Published;
 use crate::repository::session::OpenSession;
 use std::sync::Arc;
@@ -189,7 +190,14 @@ fn pass(cx: &Context, options: &BackupOptions, excludes: &Excludes) -> Result<Pa
         None => Err(EngineError::Worker("left nothing")),
     });
     // Interrupted or not, what was sealed becomes durable, so that the next run can take it over.
-    let published = writing.finish();
+    let published = match &tree {
+        Err(_) => writing.finish(),
+        Ok(_) if cx.workers > 0 => parallel::both(|| writing.finish(), || cx.journal.settle())?.0,
+        Ok(_) => {
+            cx.journal.settle();
+            writing.finish()
+        }
+    };
     let (tree, cut) = tree?;
     let published = published?;
     let (mut statistics, mut failures) = tally.report();

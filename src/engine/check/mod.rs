@@ -45,9 +45,9 @@ fn check(cx: &Context, options: &CheckOptions) -> Result<CheckReport> {
     let findings = Findings::new(cx);
     let mut counts = CheckCounts::default();
     objects::check_keys(cx, &findings, &mut counts);
-    objects::check_sites(cx, &findings, &mut counts);
-    objects::check_sessions(cx, &findings, &mut counts);
-    let cells = objects::load_cells(cx, &findings, &mut counts);
+    let [sessions, cells] = objects::list_sessions(cx, &findings);
+    objects::check_sessions(cx, &sessions, &findings, &mut counts);
+    let cells = objects::load_cells(cx, &cells, &findings, &mut counts);
     objects::check_chains(&cells, &findings);
     let index = Arc::new(objects::load_index(cx, &cells, &findings, &mut counts));
     let packs = index.packs().iter().map(|pack| (pack.id, pack.size));

@@ -14,7 +14,8 @@ use crate::id::{HostKey, IndexKey, PackId, SegmentId, SessionId};
 use crate::object::ObjectName;
 use crate::repository::cells::StoredCell;
 use crate::repository::index::Index;
-use crate::repository::{RepositoryError, key_store, open, sites};
+use crate::repository::sites::Records;
+use crate::repository::{RepositoryError, key_store, open, parallel, sites};
 use crate::storage::Listed;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -54,21 +55,30 @@ fn session_of(name: &ObjectName) -> Result<SessionId, RepositoryError> {
     SessionId::from_hex(name.last_part()).map_err(|_| RepositoryError::damaged(name, FormatError::WrongId))
 }
 
-/// Checks what the repository is opened by. Of a slot that belongs to another secret only the notes can be read.
+/// Lists several folders, with as few requests as can be; that they cannot be listed is a problem of the first of them.
+pub(super) fn list_together<const N: usize>(
+    cx: &Context,
+    prefixes: [ObjectName; N],
+    findings: &Findings<'_>,
+) -> [Vec<Listed>; N] {
+    let first = prefixes.first().map_or_else(String::new, ToString::to_string);
+    cx.repository.fetch().list_together(prefixes).unwrap_or_else(|error| {
+        findings.error(Problem::of(first, &error.into()), Reach::Nothing);
+        std::array::from_fn(|_| Vec::new())
+    })
+}
+
+/// Checks what the repository is opened by, and what it says of where it may be. Configuration and key slot that opened it were
+/// read for that in this run. Of a slot that belongs to another secret only the notes can be read.
 pub(super) fn check_keys(cx: &Context, findings: &Findings<'_>, counts: &mut CheckCounts) {
     let repository = &cx.repository;
     let error = |error: RepositoryError| findings.error(Problem::of("keys", &error), Reach::Nothing);
-    match open::identify(repository.fetch()) {
-        Ok(config) if config == *repository.config() => {}
-        Ok(config) => {
-            error(RepositoryError::damaged(&layout::config(&config.repository), FormatError::WrongId));
-        }
-        Err(problem) => error(problem),
+    for checked in [open::check_config(repository), open::check_root(repository)] {
+        checked.unwrap_or_else(error);
     }
-    if let Err(problem) = open::check_root(repository) {
-        error(problem);
-    }
-    match key_store::list(repository) {
+    let prefixes = [layout::key_slots(), layout::declarations(), layout::policies()];
+    let [slots, declarations, policies] = list_together(cx, prefixes, findings);
+    match key_store::list_of(repository, slots) {
         Err(problem) => error(problem),
         Ok((slots, damaged)) => {
             counts.slots = slots.len() as u64;
@@ -80,10 +90,57 @@ pub(super) fn check_keys(cx: &Context, findings: &Findings<'_>, counts: &mut Che
             }
         }
     }
+    match Records::of(declarations, policies) {
+        Err(problem) => findings.error(Problem::of("sites", &problem), Reach::Nothing),
+        Ok(records) => check_sites(cx, &records, findings, counts),
+    }
+}
+
+/// Checks declarations of sites and policies: each can be read, is what its name says, and is signed by whom it names.
+/// Nothing that is restored depends on them.
+fn check_sites(cx: &Context, records: &Records, findings: &Findings<'_>, counts: &mut CheckCounts) {
+    for name in records.names() {
+        counts.sites += 1;
+        if let Err(error) = sites::check(&cx.repository, name) {
+            findings.error(Problem::of(name.as_str(), &error), Reach::Nothing);
+        }
+    }
+}
+
+/// Reads objects by their names, several at a time where that is worth it, and takes in order what came. What cannot be read is
+/// a problem.
+fn read_each<T: Send>(
+    cx: &Context,
+    names: &[ObjectName],
+    findings: &Findings<'_>,
+    read: impl Fn(&ObjectName) -> Result<T, RepositoryError> + Sync,
+    mut take: impl FnMut(&ObjectName, T),
+) {
+    let read = |name: &ObjectName| (name.clone(), read(name));
+    let take = |(name, result): (ObjectName, Result<T, RepositoryError>)| {
+        match result {
+            Ok(object) => take(&name, object),
+            Err(error) => findings.error(Problem::of(name.as_str(), &error), Reach::Nothing),
+        }
+        Ok(())
+    };
+    if let Err(error) = parallel::for_each(names, cx.repository.fetch().request_cost().parallel, read, take) {
+        findings.error(Problem::of("objects", &error), Reach::Nothing);
+    }
+}
+
+fn names(listed: Vec<Listed>) -> Vec<ObjectName> {
+    listed.into_iter().map(|object| object.name).collect()
+}
+
+/// The names of sessions and of cells that are there.
+pub(super) fn list_sessions(cx: &Context, findings: &Findings<'_>) -> [Vec<ObjectName>; 2] {
+    let layout = cx.repository.layout();
+    list_together(cx, [layout.sessions(), layout.cells()], findings).map(names)
 }
 
 /// Checks that every session can be read and is what its name says.
-pub(super) fn check_sessions(cx: &Context, findings: &Findings<'_>, counts: &mut CheckCounts) {
+pub(super) fn check_sessions(cx: &Context, names: &[ObjectName], findings: &Findings<'_>, counts: &mut CheckCounts) {
     let repository = &cx.repository;
     let check = |name: &ObjectName| -> Result<(), RepositoryError> {
         let bytes = repository.fetch().read(name, OBJECT_LEN_MAX)?;
@@ -91,31 +148,17 @@ pub(super) fn check_sessions(cx: &Context, findings: &Findings<'_>, counts: &mut
             .and_then(|session| expect_id(session.id, session_of(name).map_err(|_| FormatError::WrongId)?))
             .map_err(|error| RepositoryError::damaged(name, error))
     };
-    for object in list(cx, &repository.layout().sessions(), findings) {
-        counts.sessions += 1;
-        if let Err(error) = check(&object.name) {
-            findings.error(Problem::of(object.name.as_str(), &error), Reach::Nothing);
-        }
-    }
-}
-
-/// Checks declarations of sites and policies: each can be read, is what its name says, and is signed by whom it names.
-/// Nothing that is restored depends on them.
-pub(super) fn check_sites(cx: &Context, findings: &Findings<'_>, counts: &mut CheckCounts) {
-    let names = sites::names(&cx.repository).unwrap_or_else(|error| {
-        findings.error(Problem::of("sites", &error), Reach::Nothing);
-        Vec::new()
-    });
-    for name in names {
-        counts.sites += 1;
-        if let Err(error) = sites::check(&cx.repository, &name) {
-            findings.error(Problem::of(name.as_str(), &error), Reach::Nothing);
-        }
-    }
+    counts.sessions = names.len() as u64;
+    read_each(cx, names, findings, check, |_, ()| {});
 }
 
 /// Reads every cell; each has to be signed by the host it names.
-pub(super) fn load_cells(cx: &Context, findings: &Findings<'_>, counts: &mut CheckCounts) -> Cells {
+pub(super) fn load_cells(
+    cx: &Context,
+    names: &[ObjectName],
+    findings: &Findings<'_>,
+    counts: &mut CheckCounts,
+) -> Cells {
     let (repository, layout) = (&cx.repository, cx.repository.layout());
     let keys = CellKeys { references: &repository.keys().references, entries: &repository.keys().entries };
     let load = |name: &ObjectName| -> Result<StoredCell, RepositoryError> {
@@ -128,12 +171,9 @@ pub(super) fn load_cells(cx: &Context, findings: &Findings<'_>, counts: &mut Che
     };
     let mut cells = Cells::default();
     cells.forgotten.extend(list(cx, &layout.forgets(), findings).iter().filter_map(|o| session_of(&o.name).ok()));
-    for object in list(cx, &layout.cells(), findings) {
-        match load(&object.name) {
-            Ok(stored) => drop(cells.cells.insert(stored.cell.references.session, stored)),
-            Err(error) => findings.error(Problem::of(object.name.as_str(), &error), Reach::Nothing),
-        }
-    }
+    read_each(cx, names, findings, load, |_, stored| {
+        cells.cells.insert(stored.cell.references.session, stored);
+    });
     for stored in cells.live() {
         match stored.cell.references.outcome {
             Outcome::Snapshot => counts.snapshots += 1,
@@ -202,23 +242,18 @@ pub(super) fn load_index(cx: &Context, cells: &Cells, findings: &Findings<'_>, c
     let (repository, layout) = (&cx.repository, cx.repository.layout());
     let mut index = Index::default();
     let mut seen: HashMap<PackId, [u8; 32]> = HashMap::new();
-    for id in cells.segments() {
-        if cx.is_stopped() {
-            break;
-        }
-        let name = layout.segment(&id);
-        counts.segments += 1;
-        let packs = match repository.load_segment(&id) {
-            Ok(packs) => packs,
-            Err(error) => {
-                findings.error(Problem::of(name.as_str(), &error), Reach::Nothing);
-                continue;
-            }
-        };
+    let read = |name: &ObjectName| {
+        let id =
+            SegmentId::from_hex(name.last_part()).map_err(|_| RepositoryError::damaged(name, FormatError::WrongId))?;
+        if cx.is_stopped() { Ok(Vec::new()) } else { repository.load_segment(&id) }
+    };
+    let segments: Vec<_> = cells.segments().iter().map(|id| layout.segment(id)).collect();
+    counts.segments = segments.len() as u64;
+    read_each(cx, &segments, findings, read, |name, packs: Vec<PackEntry>| {
         for pack in &packs {
             let print = fingerprint(pack);
             match seen.insert(pack.id, print) {
-                None => check_entry(pack, &name, findings),
+                None => check_entry(pack, name, findings),
                 Some(before) if before == print => continue,
                 Some(_) => {
                     let what = format!("says something else of pack {} than another segment", pack.id);
@@ -227,7 +262,7 @@ pub(super) fn load_index(cx: &Context, cells: &Cells, findings: &Findings<'_>, c
             }
             index.add(pack);
         }
-    }
+    });
     index.finish();
     counts.packs = index.packs().len() as u64;
     counts.blobs = index.blobs().len() as u64;

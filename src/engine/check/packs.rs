@@ -1,7 +1,7 @@
 //! Packs: that each one the index names is there, in its length.
 
 use crate::engine::check::findings::{Findings, Reach};
-use crate::engine::check::objects::list;
+use crate::engine::check::objects::list_together;
 use crate::engine::check::report::{CheckCounts, Problem};
 use crate::engine::context::Context;
 use crate::format::pack::PackKind;
@@ -22,8 +22,10 @@ pub(super) fn check_presence(
     wanted.sort_unstable_by_key(|(id, _)| *id);
     let mut numbers: Vec<u32> = (0..).take(index.packs().len()).collect();
     numbers.sort_unstable_by_key(|number| index.packs()[*number as usize].id);
-    for kind in [PackKind::Data, PackKind::Meta] {
-        for object in list(cx, &layout.packs(kind), findings) {
+    let kinds = [PackKind::Data, PackKind::Meta];
+    let listed = list_together(cx, kinds.map(|kind| layout.packs(kind)), findings);
+    for (kind, objects) in kinds.into_iter().zip(listed) {
+        for object in objects {
             let id = PackId::from_hex(object.name.last_part()).ok().filter(|id| layout.pack(kind, id) == object.name);
             let Some(id) = id else {
                 findings.warning(Problem::new(object.name.as_str(), "no name of a pack; what is it doing there?"));

@@ -135,7 +135,7 @@ fn dump(
     out: &mut dyn Write,
     counts: &mut Counts,
 ) -> Result<Dumped> {
-    let view = cx.repository.load_view(Damage::Collect)?;
+    let view = cx.repository.load_view_for_reading(Damage::Collect)?;
     for error in &view.damaged {
         // Perhaps nothing of it is needed; if it is, that will end the dump.
         cx.event(&Event::Warning { path: b"", message: &chain(error) });

@@ -88,7 +88,7 @@ fn restore(
     tally: &Tally<'_>,
 ) -> Result<()> {
     let selection = Selection::new(options)?;
-    let view = cx.repository.load_view(Damage::Collect)?;
+    let view = cx.repository.load_view_for_reading(Damage::Collect)?;
     for error in &view.damaged {
         // Perhaps nothing of it is needed; if it is, that will be named.
         cx.event(&Event::Warning { path: b"", message: &chain(error) });

@@ -60,16 +60,19 @@ fn the_newest_declaration_of_each_name_counts() {
     let store = MemoryStorage::new();
     let repository = repository(&store, "CA");
     let publish = |signed: &SignedDeclaration| publish_declaration(&repository, signed, &identity(2)).unwrap();
-    assert_eq!(publish(&signed("one", "Toronto")), Some(1));
-    assert_eq!(publish(&signed("one", "Toronto")), None, "it says the same");
-    assert_eq!(publish(&signed("one-1", "Ottawa")), Some(1), "another name");
-    assert_eq!(publish(&signed("one", "London")), Some(2));
+    assert_eq!(publish(&signed("one", "Toronto")), Declared::Stored(1));
+    assert_eq!(publish(&signed("one", "Toronto")), Declared::Known(1), "it says the same");
+    assert_eq!(publish(&signed("one-1", "Ottawa")), Declared::Stored(1), "another name");
+    assert_eq!(publish(&signed("one", "London")), Declared::Stored(2));
     let found = declarations(&repository).unwrap();
     assert!(found.damaged.is_empty());
     let cities: Vec<_> = found.newest.values().map(|record| record.signed.declaration.city.as_str()).collect();
     assert_eq!(cities, ["London", "Ottawa"]);
-    assert_eq!(names(&repository).unwrap().len(), 3);
-    names(&repository).unwrap().iter().for_each(|name| check(&repository, name).unwrap());
+    let records = Records::list(&store).unwrap();
+    assert_eq!(records.names().count(), 3);
+    records.names().for_each(|name| check(&repository, name).unwrap());
+    let newest = ["one", "one-1", "on", "two"].map(|site| records.newest_declaration(site));
+    assert_eq!(newest, [Some(2), Some(1), None, None]);
 
     // Under another name, or damaged: named, and no older one in its place.
     let mut objects = store.snapshot();
@@ -79,7 +82,7 @@ fn the_newest_declaration_of_each_name_counts() {
     let found = declarations(&repository).unwrap();
     assert_eq!((found.newest.len(), found.damaged.len()), (1, 1));
     assert!(check(&repository, &layout::declaration("one", 3).unwrap()).unwrap_err().is_damage());
-    assert_eq!(publish(&signed("one", "Kingston")), Some(4), "what cannot be read is replaced");
+    assert_eq!(publish(&signed("one", "Kingston")), Declared::Stored(4), "what cannot be read is replaced");
     assert_eq!(declarations(&repository).unwrap().newest.len(), 2);
 }
 

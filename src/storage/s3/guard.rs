@@ -96,7 +96,7 @@ pub(super) struct Answered<'a> {
 struct State {
     stopped: Option<String>,
     hints: Vec<String>,
-    kept: HashMap<&'static str, (u16, Vec<u8>)>,
+    kept: HashMap<&'static str, Vec<u8>>,
 }
 
 /// The guard of one bucket at one endpoint.
@@ -260,12 +260,12 @@ impl Guard {
     }
 
     /// Keeps an answer as it came.
-    pub(super) fn keep(&self, question: &'static str, status: u16, body: Vec<u8>) {
-        self.lock().kept.insert(question, (status, body));
+    pub(super) fn keep(&self, question: &'static str, body: Vec<u8>) {
+        self.lock().kept.insert(question, body);
     }
 
-    /// The answer kept last, status and body; it is forgotten.
-    pub(super) fn take_kept(&self, question: &str) -> Option<(u16, Vec<u8>)> {
+    /// The answer kept last; it is forgotten.
+    pub(super) fn take_kept(&self, question: &str) -> Option<Vec<u8>> {
         self.lock().kept.remove(question)
     }
 
@@ -470,8 +470,8 @@ mod tests {
         assert_eq!(guard.question("https://store.example/backups/?logging=&x-id=a"), Some("logging"));
         assert_eq!(guard.question("https://store.example/backups/logging"), None);
         assert_eq!(guard.question("https://store.example/backups?list-type=2&prefix=location"), None);
-        guard.keep("location", 200, b"x".to_vec());
-        assert_eq!(guard.take_kept("location"), Some((200, b"x".to_vec())));
+        guard.keep("location", b"x".to_vec());
+        assert_eq!(guard.take_kept("location"), Some(b"x".to_vec()));
         assert_eq!(guard.take_kept("location"), None);
     }
 }

@@ -132,7 +132,7 @@ impl HttpConnector for GuardedConnector {
                     wire.guard.check_error(subject, status, &bytes);
                 }
                 if let Some(question) = question {
-                    wire.guard.keep(question, status, bytes.clone());
+                    wire.guard.keep(question, bytes.clone());
                 }
                 body = SdkBody::from(bytes);
             }

@@ -1,4 +1,7 @@
 //! Listings: complete, or an error. An error is never a shorter list.
+//!
+//! Folders that are neighbours are listed together, since a listing may begin and end anywhere in the order of keys. That order
+//! is not relied on: such a listing counts only if the store says that it is at its end, or goes on within these folders.
 
 use crate::object::ObjectName;
 use crate::storage::contract::Listed;
@@ -12,30 +15,72 @@ impl Connection {
     /// Every object below `prefix`, in name order. Keys that are no object names belong to somebody else and are skipped.
     pub(super) async fn list(&self, prefix: &ObjectName) -> Attempt<Vec<Listed>> {
         let key = self.key_prefix(Some(prefix));
+        let mut pages = Pages::new(key.clone(), None);
         let mut found = Vec::new();
-        let mut token: Option<String> = None;
-        loop {
-            let page = self.retried(|_| {}, || self.page(&key, token.clone())).await?;
+        while let Some(page) = self.next_page(&mut pages).await? {
             for object in page.contents() {
                 found.extend(self.listed(&key, object)?);
             }
-            let next = next_token(&page)?;
-            if next.is_some() && next == token {
-                return Err(bad("the same page of the listing came twice"));
-            }
-            token = next;
-            if token.is_none() {
-                break;
-            }
         }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
-        // An object that is written while it is listed may come on two pages.
-        found.dedup_by(|a, b| a.name == b.name);
-        Ok(found)
+        Ok(sorted(found))
     }
 
-    async fn page(&self, prefix: &str, token: Option<String>) -> Attempt<ListObjectsV2Output> {
-        let request = self.client.list_objects_v2().bucket(self.bucket.as_str()).prefix(prefix);
+    /// Every object below each of several folders, none of which is in another: with one listing of all that is in them and
+    /// between them, or each by itself if that has more between them than in them.
+    pub(super) async fn list_each(&self, folders: &[ObjectName]) -> Attempt<Vec<Vec<Listed>>> {
+        if let Some(together) = self.list_together(folders).await? {
+            return Ok(together);
+        }
+        let mut each = Vec::with_capacity(folders.len());
+        for folder in folders {
+            each.push(self.list(folder).await?);
+        }
+        Ok(each)
+    }
+
+    /// One listing of all folders. `None` if that is not the way: something else was on a page that is not the last one.
+    async fn list_together(&self, folders: &[ObjectName]) -> Attempt<Option<Vec<Vec<Listed>>>> {
+        let keys: Vec<String> = folders.iter().map(|folder| self.key_prefix(Some(folder))).collect();
+        let (Some(first), true) = (keys.iter().min(), keys.len() > 1) else { return Ok(None) };
+        let prefix = keys.iter().fold(first.as_str(), |common, key| common_start(common, key));
+        let mut pages = Pages::new(prefix.to_owned(), Some(first.clone()));
+        let mut found = vec![Vec::new(); folders.len()];
+        while let Some(page) = self.next_page(&mut pages).await? {
+            let mut has_others = false;
+            for object in page.contents() {
+                match keys.iter().position(|key| object.key().is_some_and(|own| own.starts_with(key.as_str()))) {
+                    Some(folder) => found[folder].extend(self.listed(prefix, object)?),
+                    None => has_others = true,
+                }
+            }
+            if has_others && !pages.is_over() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found.into_iter().map(sorted).collect()))
+    }
+
+    /// The next page of a listing, if there is one.
+    async fn next_page(&self, pages: &mut Pages) -> Attempt<Option<ListObjectsV2Output>> {
+        let token = match &pages.at {
+            At::End => return Ok(None),
+            At::Start => None,
+            At::Token(token) => Some(token.clone()),
+        };
+        let page = self.retried(|_| {}, || self.page(pages, token.clone())).await?;
+        let next = next_token(&page)?;
+        if next.is_some() && next == token {
+            return Err(bad("the same page of the listing came twice"));
+        }
+        pages.at = next.map_or(At::End, At::Token);
+        Ok(Some(page))
+    }
+
+    async fn page(&self, pages: &Pages, token: Option<String>) -> Attempt<ListObjectsV2Output> {
+        let request = self.client.list_objects_v2().bucket(self.bucket.as_str());
+        let prefix = Some(pages.prefix.clone()).filter(|prefix| !prefix.is_empty());
+        let after = pages.after.clone().filter(|_| token.is_none());
+        let request = request.set_prefix(prefix).set_start_after(after);
         let request = request.set_continuation_token(token).set_expected_bucket_owner(self.owner());
         let page = request.send().await.map_err(|error| Failure::of(&error))?;
         let counted = page.contents().len() + page.common_prefixes().len();
@@ -60,6 +105,46 @@ impl Connection {
     }
 }
 
+/// A listing under way.
+struct Pages {
+    /// What its keys start with.
+    prefix: String,
+    /// The key that it begins after.
+    after: Option<String>,
+    at: At,
+}
+
+/// Which page of a listing comes next.
+enum At {
+    Start,
+    Token(String),
+    End,
+}
+
+impl Pages {
+    fn new(prefix: String, after: Option<String>) -> Self {
+        Self { prefix, after, at: At::Start }
+    }
+
+    /// Whether the store has said that no more comes.
+    fn is_over(&self) -> bool {
+        matches!(self.at, At::End)
+    }
+}
+
+/// In name order, and each once: an object that is written while it is listed may come on two pages.
+fn sorted(mut found: Vec<Listed>) -> Vec<Listed> {
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found.dedup_by(|a, b| a.name == b.name);
+    found
+}
+
+/// What two texts have in common from their beginning on.
+fn common_start<'a>(one: &'a str, other: &str) -> &'a str {
+    let len: usize = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+    &one[..len]
+}
+
 /// Where the next page begins; `None` after the last one.
 fn next_token(page: &ListObjectsV2Output) -> Attempt<Option<String>> {
     match (page.is_truncated(), page.next_continuation_token()) {
@@ -79,6 +164,18 @@ fn bad(text: impl Into<String>) -> Failure {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neighbours_have_a_beginning_in_common() {
+        for (one, other, expected) in [
+            ("r/d/0a/sessions/", "r/d/0a/snapshots/", "r/d/0a/s"),
+            ("policy/", "sites/", ""),
+            ("a/", "a/b/", "a/"),
+            ("é/", "è/", ""),
+        ] {
+            assert_eq!((common_start(one, other), common_start(other, one)), (expected, expected));
+        }
+    }
 
     #[test]
     fn a_listing_that_goes_on_says_where() {

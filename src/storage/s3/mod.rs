@@ -27,6 +27,7 @@ mod sender;
 mod stage;
 mod stream;
 mod tls;
+mod together;
 mod traffic;
 mod versions;
 mod xml;
@@ -104,7 +105,7 @@ impl S3Storage {
     }
 
     /// Asks the store what it states about the bucket: location, owner, replication, acceleration, lifecycle, logging.
-    /// Only this endpoint is asked. Never fails: what could not be asked is said in the answer.
+    /// Only this endpoint is asked, all questions at once. Never fails: what could not be asked is said in the answer.
     pub fn observe(&self) -> Observations {
         let connection = &self.connection;
         connection.block_on(async { Ok(observe::observe(connection).await) }).unwrap_or_default()
@@ -193,6 +194,12 @@ impl Fetch for S3Storage {
     fn list(&self, prefix: &ObjectName) -> Result<Vec<Listed>> {
         let result = self.connection.block_on(self.connection.list(prefix));
         result.map_err(|failure| failure.into_error("list", prefix.to_string()))
+    }
+
+    fn list_each(&self, prefixes: &[ObjectName]) -> Result<Vec<Vec<Listed>>> {
+        let result = self.connection.block_on(self.connection.list_each(prefixes));
+        let names = || prefixes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        result.map_err(|failure| failure.into_error("list", names()))
     }
 }
 

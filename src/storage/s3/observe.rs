@@ -8,6 +8,7 @@ use crate::storage::s3::connection::Connection;
 use crate::storage::s3::error::{Attempt, Cause, Failure};
 use crate::storage::s3::guard::GuardStop;
 use crate::storage::s3::retry::until_done;
+use crate::storage::s3::together::both;
 use crate::storage::s3::xml;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_bucket_lifecycle_configuration::GetBucketLifecycleConfigurationOutput;
@@ -72,78 +73,80 @@ const LOGGING: Question = Question {
     none: &[],
 };
 
-/// Asks everything.
+/// Asks everything. No question depends on the answer to another, so all are asked at once.
 pub(super) async fn observe(connection: &Connection) -> Observations {
     let bucket = connection.bucket.as_str();
-    let client = &connection.client;
-    let region_header = region_of(connection, bucket).await;
-    let owner = owner(connection).await;
-    let location = connection
-        .ask(&LOCATION, || {
-            client.get_bucket_location().bucket(bucket).set_expected_bucket_owner(connection.owner()).send()
-        })
-        .await;
-    // Read from the answer itself: the SDK cannot tell an empty constraint from one that it does not know.
-    let location = map(location, |(_, body)| body.and_then(|body| location_text(&body)).unwrap_or_default());
-    let replication = connection
-        .ask(&REPLICATION, || {
-            client.get_bucket_replication().bucket(bucket).set_expected_bucket_owner(connection.owner()).send()
-        })
-        .await;
-    let replication = match replication {
-        Observed::Stated((output, _)) => {
-            let rules = output.and_then(|output| output.replication_configuration);
-            let mut destinations = Vec::new();
-            for rule in rules.map(|rules| rules.rules).unwrap_or_default() {
-                if *rule.status() == ReplicationRuleStatus::Disabled {
-                    continue;
-                }
-                let named = rule.destination().map(|d| d.bucket().to_owned()).unwrap_or_default();
-                destinations.push(destination(connection, named).await);
-            }
-            Observed::Stated(destinations)
-        }
-        other => map(other, |_| Vec::new()),
+    let whose = both(region_of(connection, bucket), owner(connection));
+    let elsewhere = both(replication(connection), logging(connection));
+    let kept = both(acceleration(connection), lifecycle(connection));
+    let ((whose, location), (elsewhere, kept)) = both(both(whose, location(connection)), both(elsewhere, kept)).await;
+    let ((region_header, owner), (replication, logging)) = (whose, elsewhere);
+    let (acceleration, (lifecycle, expiration)) = kept;
+    // When all answers are there: each of them may be a hint.
+    let hints = connection.guard.hints();
+    Observations { region_header, location, owner, replication, acceleration, lifecycle, expiration, logging, hints }
+}
+
+async fn location(connection: &Connection) -> Observed<String> {
+    let request = || {
+        let request = connection.client.get_bucket_location().bucket(connection.bucket.as_str());
+        request.set_expected_bucket_owner(connection.owner()).send()
     };
-    let acceleration = connection
-        .ask(&ACCELERATION, || {
-            let request = client.get_bucket_accelerate_configuration().bucket(bucket);
-            request.set_expected_bucket_owner(connection.owner()).send()
-        })
-        .await;
-    let acceleration = map(acceleration, |(_, body)| {
+    // Read from the answer itself: the SDK cannot tell an empty constraint from one that it does not know.
+    let location = |(_, body): (_, Option<Vec<u8>>)| body.and_then(|body| location_text(&body)).unwrap_or_default();
+    map(connection.ask(&LOCATION, request).await, location)
+}
+
+async fn replication(connection: &Connection) -> Observed<Vec<Destination>> {
+    let request = || {
+        let request = connection.client.get_bucket_replication().bucket(connection.bucket.as_str());
+        request.set_expected_bucket_owner(connection.owner()).send()
+    };
+    let rules = match connection.ask(&REPLICATION, request).await {
+        Observed::Stated((output, _)) => output.and_then(|output| output.replication_configuration),
+        other => return map(other, |_| Vec::new()),
+    };
+    let mut destinations = Vec::new();
+    for rule in rules.map(|rules| rules.rules).unwrap_or_default() {
+        if *rule.status() == ReplicationRuleStatus::Disabled {
+            continue;
+        }
+        let named = rule.destination().map(|d| d.bucket().to_owned()).unwrap_or_default();
+        destinations.push(destination(connection, named).await);
+    }
+    Observed::Stated(destinations)
+}
+
+async fn acceleration(connection: &Connection) -> Observed<bool> {
+    let request = || {
+        let request = connection.client.get_bucket_accelerate_configuration().bucket(connection.bucket.as_str());
+        request.set_expected_bucket_owner(connection.owner()).send()
+    };
+    map(connection.ask(&ACCELERATION, request).await, |(_, body)| {
         let status = body.as_deref().and_then(|body| xml::first(body, "Status")).unwrap_or_default();
         !["", "Suspended"].contains(&status)
-    });
-    let lifecycle = connection
-        .ask(&LIFECYCLE, || {
-            let request = client.get_bucket_lifecycle_configuration().bucket(bucket);
-            request.set_expected_bucket_owner(connection.owner()).send()
-        })
-        .await;
-    let (lifecycle, expiration) = lifecycle_words(lifecycle);
-    let logging = connection
-        .ask(&LOGGING, || {
-            client.get_bucket_logging().bucket(bucket).set_expected_bucket_owner(connection.owner()).send()
-        })
-        .await;
-    let logging = match logging {
+    })
+}
+
+async fn lifecycle(connection: &Connection) -> (Observed<Vec<String>>, Option<bool>) {
+    let request = || {
+        let request = connection.client.get_bucket_lifecycle_configuration().bucket(connection.bucket.as_str());
+        request.set_expected_bucket_owner(connection.owner()).send()
+    };
+    lifecycle_words(connection.ask(&LIFECYCLE, request).await)
+}
+
+async fn logging(connection: &Connection) -> Observed<Option<Destination>> {
+    let request = || {
+        let request = connection.client.get_bucket_logging().bucket(connection.bucket.as_str());
+        request.set_expected_bucket_owner(connection.owner()).send()
+    };
+    match connection.ask(&LOGGING, request).await {
         Observed::Stated((output, _)) => match output.and_then(|output| output.logging_enabled) {
             Some(target) => Observed::Stated(Some(destination(connection, target.target_bucket).await)),
             None => Observed::Stated(None),
         },
         other => map(other, |_| None),
-    };
-    Observations {
-        region_header,
-        location,
-        owner,
-        replication,
-        acceleration,
-        lifecycle,
-        expiration,
-        logging,
-        hints: connection.guard.hints(),
     }
 }
 
@@ -173,20 +176,8 @@ impl Connection {
         until_done(&timeouts, || self.guard.has_answered(), |d, t| self.note(d, t), attempt).await
     }
 
-    async fn ask<T, E, F>(&self, question: &Question, request: impl Fn() -> F) -> Answer<T>
-    where
-        E: ProvideErrorMetadata + Error + 'static,
-        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    {
-        self.ask_with_status(question, request).await.0
-    }
-
-    /// Asks, and also gives the status of the answer; 0 if there was none.
-    pub(super) async fn ask_with_status<T, E, F>(
-        &self,
-        question: &Question,
-        request: impl Fn() -> F,
-    ) -> (Answer<T>, u16)
+    /// Asks a question.
+    pub(super) async fn ask<T, E, F>(&self, question: &Question, request: impl Fn() -> F) -> Answer<T>
     where
         E: ProvideErrorMetadata + Error + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -202,8 +193,8 @@ impl Connection {
             }
         };
         let result = self.patiently(asked).await;
-        let (status, kept) = self.guard.take_kept(question.query).unwrap_or_default();
-        let answer = match result {
+        let kept = self.guard.take_kept(question.query).unwrap_or_default();
+        match result {
             Ok(parsed) if xml::root(&kept).is_some_and(|root| question.roots.contains(&root)) => match parsed {
                 Ok(output) => Observed::Stated((Some(output), Some(kept))),
                 Err(_) if question.is_read_raw => Observed::Stated((None, Some(kept))),
@@ -211,8 +202,7 @@ impl Connection {
             },
             Ok(_) => Observed::NotOffered(unreadable(&kept)),
             Err(failure) => without(question, &failure),
-        };
-        (answer, status)
+        }
     }
 }
 

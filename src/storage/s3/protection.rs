@@ -1,10 +1,10 @@
 //! What a store states about keeping what somebody deletes: versions of objects, and object lock. It decides nothing about
-//! where data may go, so it is no check of the gate; it is shown, and a bucket with object lock wants a digest with every
-//! object.
+//! where data may go, so it is no check of the gate; it is shown.
 
 use crate::residency::Observed;
 use crate::storage::s3::connection::Connection;
 use crate::storage::s3::observe::{Answer, Question, map};
+use crate::storage::s3::together::both;
 use crate::storage::s3::xml;
 use aws_sdk_s3::operation::get_object_lock_configuration::GetObjectLockConfigurationOutput;
 use aws_sdk_s3::types::ObjectLockEnabled;
@@ -59,7 +59,8 @@ pub struct BucketLock {
 
 /// Asks everything.
 pub(super) async fn protection(connection: &Connection) -> Protection {
-    Protection { versions: versions(connection).await, lock: lock(connection).await.0 }
+    let (versions, lock) = both(versions(connection), lock(connection)).await;
+    Protection { versions, lock }
 }
 
 /// Whether old versions are kept.
@@ -68,8 +69,7 @@ pub(super) async fn versions(connection: &Connection) -> Observed<Versioning> {
         let request = connection.client.get_bucket_versioning().bucket(connection.bucket.as_str());
         request.set_expected_bucket_owner(connection.owner()).send()
     };
-    let (answer, _) = connection.ask_with_status(&VERSIONING, request).await;
-    match answer {
+    match connection.ask(&VERSIONING, request).await {
         Observed::Stated((_, body)) => stated_versions(body.as_deref().unwrap_or_default()),
         other => map(other, |_| Versioning::Never),
     }
@@ -85,14 +85,13 @@ fn stated_versions(body: &[u8]) -> Observed<Versioning> {
     }
 }
 
-/// Object lock, and the status of the answer.
-async fn lock(connection: &Connection) -> (Observed<Option<BucketLock>>, u16) {
+/// Object lock.
+async fn lock(connection: &Connection) -> Observed<Option<BucketLock>> {
     let request = || {
         let request = connection.client.get_object_lock_configuration().bucket(connection.bucket.as_str());
         request.set_expected_bucket_owner(connection.owner()).send()
     };
-    let (answer, status) = connection.ask_with_status(&LOCK, request).await;
-    (stated_lock(answer), status)
+    stated_lock(connection.ask(&LOCK, request).await)
 }
 
 fn stated_lock(answer: Answer<GetObjectLockConfigurationOutput>) -> Observed<Option<BucketLock>> {
@@ -107,21 +106,6 @@ fn stated_lock(answer: Answer<GetObjectLockConfigurationOutput>) -> Observed<Opt
             years: length(retention.years()),
         }))
     })
-}
-
-/// Whether the bucket may refuse objects without a digest, as S3 does where they are locked. So it is as long as the store
-/// does not state that there is no lock, or that it does not know what that is.
-pub(super) async fn insists_on_digests(connection: &Connection) -> bool {
-    let (lock, status) = lock(connection).await;
-    may_insist(&lock, status)
-}
-
-fn may_insist(lock: &Observed<Option<BucketLock>>, status: u16) -> bool {
-    match lock {
-        Observed::Stated(None) => false,
-        Observed::NotOffered(_) => !matches!(status, 405 | 501),
-        _ => true,
-    }
 }
 
 #[cfg(test)]
@@ -163,22 +147,6 @@ mod tests {
             (Observed::Denied("p".into()), Observed::Denied("p".into())),
         ] {
             assert_eq!(stated_lock(stated), expected);
-        }
-    }
-
-    #[test]
-    fn only_a_store_that_says_so_has_no_lock() {
-        assert!(!may_insist(&Observed::Stated(None), 404));
-        assert!(!may_insist(&Observed::NotOffered("501".into()), 501));
-        for (lock, status) in [
-            (Observed::Stated(Some(BucketLock::default())), 200),
-            // A store that answers this question with a listing, and has locks.
-            (Observed::NotOffered("another document".into()), 200),
-            (Observed::NotOffered("400".into()), 400),
-            (Observed::Denied("403".into()), 403),
-            (Observed::Failed("no answer".into()), 0),
-        ] {
-            assert!(may_insist(&lock, status), "{lock:?}");
         }
     }
 }

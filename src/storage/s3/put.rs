@@ -2,6 +2,12 @@
 //!
 //! A request may arrive although its answer does not. What then answers the repetition, "exists", is our own success; so
 //! after a lost answer the object is read and compared before anything is believed.
+//!
+//! Where a store does not create conditionally, it is asked first whether the object is there. Two kinds of names need no such
+//! question before their first attempt. What is named by the hash of its bytes is the same whoever writes it. And a name with
+//! an id that was drawn at random for this object is nobody else's: who asked would be told "no" each time. Names that others
+//! can have taken are asked for always: a commit cell, in which a session may have been fenced; a part of a log, which a copy
+//! of this machine may have written; whatever is numbered.
 
 use crate::clock::Timestamp;
 use crate::object::ObjectName;
@@ -10,13 +16,14 @@ use crate::storage::error::ErrorKind;
 use crate::storage::s3::connection::Connection;
 use crate::storage::s3::error::{Attempt, Failure};
 use crate::storage::s3::flow::Flow;
-use crate::storage::s3::options::{CreateMode, LockMode};
+use crate::storage::s3::options::{CreateMode, LockMode, ObjectLock};
 use crate::storage::s3::retry::{Decision, Next, Retry, decide};
 use crate::storage::s3::stage::Body;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{ObjectLockMode, StorageClass};
 use aws_smithy_types::base64;
 use md5::{Digest as _, Md5};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
@@ -45,13 +52,49 @@ impl Part {
     }
 }
 
-/// How objects are sent.
+/// How an object is sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
+pub(super) struct Manner<'a> {
     /// From when on a retention counts.
     pub(super) now: Timestamp,
-    /// With a digest of the body in a header of its own, which a bucket with object lock insists on.
-    pub(super) has_digest: bool,
+    /// Whether its name was drawn at random for it.
+    pub(super) is_fresh: bool,
+    /// Whether objects go with a digest.
+    pub(super) digests: &'a Digests,
+}
+
+/// Whether objects go with a digest of the body in a header of its own. S3 insists on that where objects are locked by
+/// default: one without is answered 400, and not taken. From then on all have one, beginning with that one. To make it for every
+/// store would cost as much as hashing does; to ask each store in each run whether it has locks, a request.
+#[derive(Debug, Default)]
+pub(super) struct Digests(AtomicBool);
+
+impl Digests {
+    /// Whether they do now.
+    pub(super) fn are_sent(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Whether a failure is to be answered by the same with a digest. `had_one`: whether the request had. What passes by
+    /// itself is no such answer.
+    pub(super) fn are_wanted(&self, failure: &Failure, had_one: bool) -> bool {
+        let are_wanted = failure.is_status(400) && !had_one && decide(failure) == Decision::GiveUp;
+        if are_wanted {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        are_wanted
+    }
+}
+
+/// How one attempt is made.
+#[derive(Clone, Copy)]
+struct Sent<'a> {
+    manner: Manner<'a>,
+    has_digest: bool,
+    /// Whether the store has to be asked whether the object is there.
+    asks_first: bool,
+    /// Whether an attempt before this one may have arrived.
+    was_lost: bool,
 }
 
 /// The header `Content-MD5` of a body. Nothing is proved by it: it is the one checksum that every store has always taken
@@ -66,7 +109,7 @@ impl Connection {
         &self,
         name: &ObjectName,
         body: &Body,
-        manner: Manner,
+        manner: Manner<'_>,
         flow: &Flow,
         may_go: impl Fn() -> F,
     ) -> Attempt<Published>
@@ -75,20 +118,25 @@ impl Connection {
     {
         let asks_first = match self.options.create {
             CreateMode::Conditional => false,
-            CreateMode::Unknown | CreateMode::Window => !Part::of(name).is_named_by_content,
+            CreateMode::Unknown | CreateMode::Window => !manner.is_fresh && !Part::of(name).is_named_by_content,
         };
         let mut retry = Retry::new();
         let mut was_lost = false;
         loop {
             may_go().await?;
             let turn = flow.turn().await;
-            let failure = match self.create_once(name, body, manner, asks_first, was_lost).await {
+            let has_digest = manner.digests.are_sent() || self.lock_for(name).is_some();
+            let sent = Sent { manner, has_digest, asks_first, was_lost };
+            let failure = match self.create_once(name, body, sent).await {
                 Ok(published) => {
                     turn.went_well();
                     return Ok(published);
                 }
                 Err(failure) => failure,
             };
+            if manner.digests.are_wanted(&failure, has_digest) {
+                continue;
+            }
             was_lost |= failure.may_have_arrived();
             if decide(&failure) == Decision::Slower {
                 turn.was_too_much();
@@ -105,14 +153,8 @@ impl Connection {
         }
     }
 
-    async fn create_once(
-        &self,
-        name: &ObjectName,
-        body: &Body,
-        manner: Manner,
-        asks_first: bool,
-        was_lost: bool,
-    ) -> Attempt<Published> {
+    async fn create_once(&self, name: &ObjectName, body: &Body, sent: Sent<'_>) -> Attempt<Published> {
+        let Sent { asks_first, was_lost, .. } = sent;
         // Without conditional creation a repetition would overwrite what somebody else has created meanwhile.
         let overwrites = self.options.create != CreateMode::Conditional && !Part::of(name).is_named_by_content;
         if was_lost && overwrites {
@@ -124,7 +166,7 @@ impl Connection {
         } else if asks_first && self.may_be_there(name).await? && self.is_there(name).await? {
             return Ok(Published::Existed);
         }
-        match self.put(name, body, manner).await {
+        match self.put(name, body, sent).await {
             Ok(()) => Ok(Published::Created),
             Err(failure) if failure.is_status(412) && was_lost => match self.is_same(name, body).await? {
                 Some(true) => Ok(Published::Created),
@@ -137,8 +179,13 @@ impl Connection {
         }
     }
 
+    /// The retention that an object of this name gets.
+    fn lock_for(&self, name: &ObjectName) -> Option<ObjectLock> {
+        self.options.lock.filter(|_| !Part::of(name).is_passing)
+    }
+
     /// One PUT, on the condition that nothing is there.
-    async fn put(&self, name: &ObjectName, body: &Body, manner: Manner) -> Attempt<()> {
+    async fn put(&self, name: &ObjectName, body: &Body, sent: Sent<'_>) -> Attempt<()> {
         let part = Part::of(name);
         let len = body.bytes().len() as u64;
         let mut request = self
@@ -153,16 +200,15 @@ impl Connection {
         if let Some(class) = self.options.data_storage_class.as_deref().filter(|_| part.is_data_pack) {
             request = request.storage_class(StorageClass::from(class));
         }
-        let lock = self.options.lock.filter(|_| !part.is_passing);
-        if manner.has_digest || lock.is_some() {
+        if sent.has_digest {
             request = request.content_md5(content_md5(body.bytes()));
         }
-        if let Some(lock) = lock {
+        if let Some(lock) = self.lock_for(name) {
             let mode = match lock.mode {
                 LockMode::Governance => ObjectLockMode::Governance,
                 LockMode::Compliance => ObjectLockMode::Compliance,
             };
-            let until = manner.now.seconds.saturating_add(i64::from(lock.days).saturating_mul(DAY_SECONDS));
+            let until = sent.manner.now.seconds.saturating_add(i64::from(lock.days).saturating_mul(DAY_SECONDS));
             request = request.object_lock_mode(mode).object_lock_retain_until_date(DateTime::from_secs(until));
         }
         let answer = request.send().await.map_err(|error| Failure::of(&error))?;
@@ -228,6 +274,23 @@ mod tests {
             assert_eq!(part(text), (false, false, false), "{text}");
         }
         assert_eq!(part("tmp/probe-1"), (false, false, true));
+    }
+
+    #[test]
+    fn a_digest_is_sent_once_it_is_asked_for() {
+        let failure = |status, code: &str| Failure {
+            code: Some(code.to_owned()),
+            ..Failure::new(crate::storage::s3::error::Cause::Status(status), "x")
+        };
+        let digests = Digests::default();
+        for other in [failure(400, "BadDigest"), failure(400, "IncompleteBody"), failure(403, "InvalidRequest")] {
+            assert!(!digests.are_wanted(&other, false) && !digests.are_sent(), "{other:?}");
+        }
+        let refused = failure(400, "InvalidRequest");
+        assert!(!digests.are_wanted(&refused, true) && !digests.are_sent(), "it had one");
+        assert!(digests.are_wanted(&refused, false) && digests.are_sent());
+        // Of two that went without at the same time each is sent again, once.
+        assert!(digests.are_wanted(&refused, false) && !digests.are_wanted(&refused, true));
     }
 
     /// The examples of RFC 1321, in base64.

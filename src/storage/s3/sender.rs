@@ -13,8 +13,7 @@ use crate::storage::s3::error::{Attempt, Cause, Failure};
 use crate::storage::s3::flow::Flow;
 use crate::storage::s3::observe::observe;
 use crate::storage::s3::options::CreateMode;
-use crate::storage::s3::protection::insists_on_digests;
-use crate::storage::s3::put::{Manner, content_md5};
+use crate::storage::s3::put::{Digests, Manner, content_md5};
 use crate::storage::s3::stage::{Body, Memory, MemoryStage};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -39,8 +38,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     memory: Memory,
     flow: Flow,
-    /// Whether the bucket wants a digest with every object.
-    has_digest: bool,
+    digests: Digests,
 }
 
 /// What a probe of conditional creation found.
@@ -71,11 +69,8 @@ impl S3Sender {
         if let Some(why) = connection.guard.stopped() {
             return Err(refuse(&why));
         }
-        let has_digest = connection
-            .block_on(async { Ok(insists_on_digests(&connection).await) })
-            .map_err(|failure| failure.into_error("publish", connection.place()))?;
-        let (memory, flow) = (Memory::default(), Flow::new());
-        let shared = Shared { connection, resident: Mutex::new(resident), clock, memory, flow, has_digest };
+        let (memory, flow, digests) = (Memory::default(), Flow::new(), Digests::default());
+        let shared = Shared { connection, resident: Mutex::new(resident), clock, memory, flow, digests };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -134,9 +129,9 @@ impl Shared {
         Err(failure)
     }
 
-    async fn upload(self: Arc<Self>, name: ObjectName, body: Body) -> Result<Published> {
-        let manner = Manner { now: self.clock.now(), has_digest: self.has_digest };
-        let created = self.connection.create(&name, &body, manner, &self.flow, || self.may_go()).await;
+    async fn upload(&self, name: &ObjectName, body: &Body, is_fresh: bool) -> Result<Published> {
+        let manner = Manner { now: self.clock.now(), is_fresh, digests: &self.digests };
+        let created = self.connection.create(name, body, manner, &self.flow, || self.may_go()).await;
         created.map_err(|failure| {
             match self.connection.guard.stopped() {
                 // Whatever the store called it: it was the answer that ended sending.
@@ -154,7 +149,7 @@ impl Shared {
         let mut uploads = JoinSet::new();
         for (place, name, body) in bodies {
             let shared = self.clone();
-            uploads.spawn(async move { shared.upload(name, body).await.map(|published| (place, published)) });
+            uploads.spawn(async move { shared.upload(&name, &body, false).await.map(|published| (place, published)) });
         }
         let mut done = Vec::with_capacity(uploads.len());
         while let Some(result) = uploads.join_next().await {
@@ -202,10 +197,18 @@ impl Shared {
     /// blur that, so only an attempt that certainly did not arrive is repeated.
     async fn probe_once(&self, name: &ObjectName, writer: usize) -> Attempt<bool> {
         self.may_go().await?;
+        let has_digest = self.digests.are_sent();
+        match self.probe_with(name, writer, has_digest).await {
+            Err(failure) if self.digests.are_wanted(&failure, has_digest) => self.probe_with(name, writer, true).await,
+            tried => tried,
+        }
+    }
+
+    async fn probe_with(&self, name: &ObjectName, writer: usize, has_digest: bool) -> Attempt<bool> {
         let key = self.connection.key(name);
         let request = || async {
             let body = vec![b'0' + u8::try_from(writer % 10).unwrap_or(0)];
-            let digest = self.has_digest.then(|| content_md5(&body));
+            let digest = has_digest.then(|| content_md5(&body));
             let put = self.connection.client.put_object().bucket(self.connection.bucket.as_str()).key(&key);
             let put = put.if_none_match("*").set_content_md5(digest).body(body.into());
             let put = put.set_expected_bucket_owner(self.connection.owner());
@@ -260,5 +263,13 @@ impl Publish for S3Sender {
     fn put_new(&self, name: &ObjectName, object: Encoded<'_>) -> Result<Published> {
         let staged = MemoryStage::whole(&self.shared.memory, name.clone(), object)?;
         Ok(self.publish_batch(vec![staged])?.pop().unwrap_or(Published::Existed))
+    }
+
+    fn put_fresh(&self, name: &ObjectName, object: Encoded<'_>) -> Result<Published> {
+        let shared = &self.shared;
+        let (name, body) = Body::of(MemoryStage::whole(&shared.memory, name.clone(), object)?, &shared.memory)?;
+        let _uploading = shared.memory.uploading();
+        let uploaded = shared.connection.block_on(async { Ok(shared.upload(&name, &body, true).await) });
+        uploaded.map_err(|failure| failure.into_error("publish", name.to_string()))?
     }
 }

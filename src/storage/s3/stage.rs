@@ -4,6 +4,7 @@ use crate::object::{Encoded, ObjectName};
 use crate::storage::contract::{Stage, Staged};
 use crate::storage::error::{ErrorKind, Result, StorageError};
 use aws_sdk_s3::primitives::SdkBody;
+use std::any::Any;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Longest object. S3 itself takes 5 GiB in one request.
@@ -110,6 +111,11 @@ impl Body {
     }
 }
 
+/// The bytes of a staged object's body.
+fn bytes_of<'a>(body: &'a (dyn Any + Send + 'static)) -> &'a [u8] {
+    body.downcast_ref().map_or(&[], Body::bytes)
+}
+
 /// An object in the making.
 pub(super) struct MemoryStage {
     bytes: Vec<u8>,
@@ -157,7 +163,8 @@ impl Stage for MemoryStage {
             let detail = format!("{} bytes were appended, {len} were meant to be", self.bytes.len());
             return Err(StorageError::new("stage", &name, ErrorKind::Truncated, detail));
         }
-        Ok(Staged::new(name, len, Body { bytes: SdkBody::from(self.bytes), room: self.room }))
+        let body = Body { bytes: SdkBody::from(self.bytes), room: self.room };
+        Ok(Staged::new(name, len, body).with_bytes(bytes_of))
     }
 }
 

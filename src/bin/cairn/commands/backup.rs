@@ -178,8 +178,8 @@ fn open(run: &Run, args: &BackupArgs) -> Result<(Opened, bool)> {
     if !args.init || args.dry_run {
         return run.open(run::Need::Write).map(|opened| (opened, false));
     }
-    if let Some((reached, config)) = run.find(run::Need::Write)? {
-        return run.open_found(reached, &config, run::Need::Write).map(|opened| (opened, false));
+    if let Some((reached, found)) = run.find(run::Need::Write)? {
+        return run.open_found(reached, &found, run::Need::Write).map(|opened| (opened, false));
     }
     match init::make(run, &Policy::new(Pin::Canada), ChunkerParams::default())? {
         Ok(made) => {

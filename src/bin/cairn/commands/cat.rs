@@ -155,7 +155,7 @@ fn resolved(run: &Run, args: &CatArgs, text: &str, opened: &Opened) -> Result<Sn
 }
 
 fn reader(opened: &Opened) -> Result<Arc<PackReader>> {
-    let view = opened.repository.load_view(Damage::Collect)?;
+    let view = opened.repository.load_view_for_reading(Damage::Collect)?;
     Ok(Arc::new(PackReader::new(opened.repository.clone(), Arc::new(view.index))))
 }
 

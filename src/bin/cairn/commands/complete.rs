@@ -124,10 +124,10 @@ fn snapshots(words: &[OsString], environment: &Environment) -> Option<Vec<Snapsh
         return None;
     }
     let config = identify(&**store.fetch()).ok()?;
-    if !secrets::is_at_hand(&settings, &config.repository) {
+    if !secrets::is_at_hand(&settings, &config.repository()) {
         return None;
     }
-    let unlock = secrets::unlock(&settings, &config.repository, &Output::silent()).ok()?;
+    let unlock = secrets::unlock(&settings, &config.repository(), &Output::silent()).ok()?;
     let access = Access { fetch: store.fetch().clone(), publish: None };
     let repository = open_identified(access, &config, &unlock, Arc::new(OsRandom)).ok()?;
     Some(Snapshots::load(&repository).ok()?.all().to_vec())

@@ -101,12 +101,12 @@ fn secret(args: &CopyArgs) -> Option<SecretSource> {
 /// # Errors
 /// Exit 2 for the same repository, exit 20 where data may be in more places there and nobody answers for that.
 fn open_target(run: &Run, from: &Opened, to: &Run, may_widen: bool) -> Result<Opened> {
-    let (reached, config) = to.find_existing(Need::Write)?;
-    if config.repository == from.id() {
+    let (reached, found) = to.find_existing(Need::Write)?;
+    if found.repository() == from.id() {
         let hint = "`cairn replicate` brings a replica up to date";
         return Err(Failure::usage(format!("{} and {} are the same repository", run.location(), to.location()), hint));
     }
-    let target = to.open_found(reached, &config, Need::Read)?;
+    let target = to.open_found(reached, &found, Need::Read)?;
     let (here, there) = (run.policy(from)?, to.policy(&target)?);
     if there.pin.is_wider_than(&here.pin) || (here.deny_us_parent && !there.deny_us_parent) {
         let parents = |denied| if denied { ", without operators that have a parent in the United States" } else { "" };

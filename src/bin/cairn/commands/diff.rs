@@ -48,8 +48,10 @@ fn compare(run: &Run, args: &DiffArgs, opened: &Opened, sides: &[Asked; 2]) -> R
     let [first, second] = sides;
     let tried = || format!("compare snapshots {} and {} of {}", first.name, second.name, run.named(opened));
     let failed = |error| Failure::from(error).while_trying(tried());
-    let view =
-        opened.repository.load_view(Damage::Collect).map_err(|error| Failure::from(error).while_trying(tried()))?;
+    let view = opened
+        .repository
+        .load_view_for_reading(Damage::Collect)
+        .map_err(|error| Failure::from(error).while_trying(tried()))?;
     let reader = Arc::new(PackReader::new(opened.repository.clone(), Arc::new(view.index)));
     let find = |side: &Asked| SnapshotTree::new(reader.clone(), side.snapshot.references.tree).find(&side.path);
     let found = [find(first).map_err(failed)?, find(second).map_err(failed)?];

@@ -76,8 +76,8 @@ pub(crate) fn make(
     let tried = || format!("create a repository at {}", run.location());
     // What is refused by its name alone is not asked anything.
     run.reach(Some(policy))?;
-    if let Some((_, config)) = run.find(Need::Read)? {
-        return Ok(Err(config.repository));
+    if let Some((_, found)) = run.find(Need::Read)? {
+        return Ok(Err(found.repository()));
     }
     if let (Location::Local(path), true) = (run.location(), run.settings.is_default_location) {
         make_parents(path)?;
@@ -132,9 +132,12 @@ fn create(
         failure.with_hint(hint.trim_start())
     })?;
     run.state.remember(run.location(), &id, run.clock.now())?;
+    if let (Some(_), Some(slot)) = (&place.remote, repository.slot()) {
+        run.record().slot(slot);
+    }
     let Place { store, remote, judged, .. } = place;
     let location = run.location().clone();
-    let opened = Opened { repository: Arc::new(repository), location, store, remote, judged };
+    let opened = Opened { repository: Arc::new(repository), location, store, remote, judged, records: None };
     residency::publish_declaration(run, &opened)?;
     if policy.deny_us_parent {
         residency::publish_policy(run, &opened, None, "", policy)?;

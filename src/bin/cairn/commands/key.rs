@@ -37,12 +37,9 @@ fn word(kind: SlotKind) -> &'static str {
 
 /// Opens the repository and says which slot did it.
 fn open(run: &Run, need: Need) -> Result<(Opened, SlotId)> {
-    let (reached, config) = run.find_existing(need)?;
-    run.expect_same(&config, need)?;
-    let unlock = secrets::unlock(&run.settings, &config.repository, &run.output)?;
-    let slot = key_store::find(&**reached.store.fetch(), &config.repository, &unlock)
-        .map_err(|error| Failure::from(error).while_trying(format!("open the repository at {}", run.location())))?;
-    run.open_with(reached, &config, &unlock, need).map(|opened| (opened, slot.0))
+    let opened = run.open(need)?;
+    let slot = opened.repository.slot().ok_or_else(|| RepositoryError::Slot("no key slot opened it".into()))?;
+    Ok((opened, slot))
 }
 
 fn notes(run: &Run, args: &NoteArgs) -> SlotNotes {

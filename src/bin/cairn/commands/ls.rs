@@ -31,8 +31,10 @@ pub(crate) fn run(run: &Run, args: &LsArgs) -> Result<Exit> {
 
 fn list(run: &Run, args: &LsArgs, (name, path): (&str, &[u8]), opened: &Opened, snapshot: &Snapshot) -> Result<Exit> {
     let tried = || format!("list snapshot {name} of {}", run.named(opened));
-    let view =
-        opened.repository.load_view(Damage::Collect).map_err(|error| Failure::from(error).while_trying(tried()))?;
+    let view = opened
+        .repository
+        .load_view_for_reading(Damage::Collect)
+        .map_err(|error| Failure::from(error).while_trying(tried()))?;
     let reader = PackReader::new(opened.repository.clone(), Arc::new(view.index));
     let tree = SnapshotTree::new(Arc::new(reader), snapshot.references.tree);
 

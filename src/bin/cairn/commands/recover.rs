@@ -27,12 +27,12 @@ pub(crate) fn run(run: &mut Run, args: &RecoverArgs) -> Result<Exit> {
             "a recovery key starts with cairn-recovery1; a key file is for --key-file",
         ));
     }
-    let (reached, config) = match explicit(run, &args.store)? {
+    let (reached, found) = match explicit(run, &args.store)? {
         Some(reached) => run.find_in(reached)?.ok_or_else(|| run.missing())?,
         None => run.find_existing(Need::Read)?,
     };
     // Whoever holds the recovery key decides what is here: another repository than before is remembered from now on.
-    let mut opened = run.open_with(reached, &config, &recovery, Need::Read)?;
+    let mut opened = run.open_with(reached, &found, &recovery, Need::Read)?;
     let beginning = Beginning { need: audit::Need::Read, operation: "recover", purpose: "", fields: json!({}) };
     run.begin(&opened, beginning)?.end(Ok(Exit::Done), json!({"key": "recovery"}))?;
     let installed_sites = install_sites(run, &opened)?;

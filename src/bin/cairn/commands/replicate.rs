@@ -14,9 +14,9 @@ use crate::settings::parse_location;
 use crate::{secrets, signals, values};
 use cairn::audit::recorder as audit;
 use cairn::engine::replicate::{self, ReplicateReport, Transfer};
-use cairn::format::config::Config;
 use cairn::format::layout;
 use cairn::progress::{EventSink, Silent};
+use cairn::repository::open::Unverified;
 use cairn::repository::{Access, RepositoryError};
 use cairn::residency::{Pin, Policy};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ const PARALLEL_MIN: usize = 2;
 /// What is replicated.
 struct Source {
     reached: Reached,
-    config: Config,
+    found: Unverified,
     /// It, open, where a key is at hand.
     opened: Option<Opened>,
 }
@@ -63,8 +63,8 @@ pub(crate) fn init(run: &Run, args: &InitArgs, of: &OsStr) -> Result<Exit> {
     let lock = run.state.lock_init()?;
     run.reach(Some(&policy))?;
     if let Some((_, found)) = run.find(Need::Read)? {
-        let exists = Failure::from(RepositoryError::Exists(found.repository.to_string()));
-        return Err(exists.while_trying(tried()).with_hint(if found.repository == source.config.repository {
+        let exists = Failure::from(RepositoryError::Exists(found.repository().to_string()));
+        return Err(exists.while_trying(tried()).with_hint(if found.repository() == source.found.repository() {
             "it is a replica already: `cairn replicate` brings it up to date"
         } else {
             "choose another place"
@@ -107,7 +107,7 @@ pub(crate) fn run(run: &Run, args: &ReplicateArgs) -> Result<Exit> {
         return Err(same_place(run));
     }
     let source = find_source(run)?;
-    let id = source.config.repository;
+    let id = source.found.repository();
     let known = Known::new(&run.state, id);
     let before = known.replica_at(to.location())?;
     let profile = args.to_aws_profile.clone().or_else(|| before.as_ref().and_then(|known| known.aws_profile.clone()));
@@ -147,7 +147,7 @@ fn begin(run: &Run, to: &Run, mut in_log: record::Place<'_>, place: &Place) -> R
         Err(failure) if failure.exit == Exit::NoLog => failure,
         begun => return begun,
     };
-    let is_same = to.find(Need::Read)?.is_some_and(|(_, config)| config.repository == in_log.id);
+    let is_same = to.find(Need::Read)?.is_some_and(|(_, found)| found.repository() == in_log.id);
     in_log.store = place.publish.clone().filter(|_| is_same).map(|publish| (place.store.fetch().clone(), publish));
     if in_log.store.is_none() {
         return Err(failure);
@@ -163,7 +163,7 @@ fn send(
     (profile, remembered): (Option<String>, Option<Pin>),
     fields: &mut Value,
 ) -> Result<Exit> {
-    let id = source.config.repository;
+    let id = source.found.repository();
     let known = Known::new(&run.state, id);
     let tried = || format!("replicate {} to {}", run.location(), to.location());
     let hint = || format!("`cairn init --replica-of {} --repo {}` makes a replica", run.location(), to.location());
@@ -208,14 +208,14 @@ fn same_place(run: &Run) -> Failure {
 }
 
 fn find_source(from: &Run) -> Result<Source> {
-    let (reached, config) = from.find_existing(Need::Read)?;
-    from.expect_same(&config, Need::Write)?;
-    let opened = if secrets::is_at_hand(&from.settings, &config.repository) {
-        Some(from.open_found(reached.clone(), &config, Need::Read)?)
+    let (reached, found) = from.find_existing(Need::Read)?;
+    from.expect_same(&found, Need::Write)?;
+    let opened = if secrets::is_at_hand(&from.settings, &found.repository()) {
+        Some(from.open_found(reached.clone(), &found, Need::Read)?)
     } else {
         None
     };
-    Ok(Source { reached, config, opened })
+    Ok(Source { reached, found, opened })
 }
 
 /// Under which policy the replica is judged.
@@ -238,7 +238,7 @@ fn policy(from: &Run, source: &Source, wish: &Wish<'_>) -> Result<Policy> {
                     "name a key, or say where the replica may be: --pin, and --deny-us-parent if that holds",
                 ));
             }
-            Policy::new(source.config.pin.clone())
+            Policy::new(source.found.config().pin.clone())
         }
     };
     let pin = wanted.unwrap_or(&own.pin);
@@ -272,8 +272,8 @@ fn declare(to: &Run, source: &Source, place: &Place) -> Result<()> {
         return Ok(());
     }
     let access = Access { fetch: place.store.fetch().clone(), publish: place.publish.clone() };
-    let unlock = secrets::unlock(&to.settings, &source.config.repository, &to.output)?;
-    let opened = cairn::repository::open::open_identified(access, &source.config, &unlock, to.random.clone());
+    let unlock = secrets::unlock(&to.settings, &source.found.repository(), &to.output)?;
+    let opened = cairn::repository::open::open_identified(access, &source.found, &unlock, to.random.clone());
     let repository = opened.map_err(|error| Failure::from(error).while_trying(format!("open {}", to.location())))?;
     let opened = Opened {
         repository: Arc::new(repository),
@@ -281,6 +281,7 @@ fn declare(to: &Run, source: &Source, place: &Place) -> Result<()> {
         store: place.store.clone(),
         remote: place.remote.clone(),
         judged: None,
+        records: None,
     };
     residency::publish_declaration(to, &opened)
 }
@@ -292,7 +293,7 @@ fn say(run: &Run, to: &Run, source: &Source, place: &Place, report: &ReplicateRe
     }
     run.output.object(&json!({
         "message_type": "summary",
-        "repository_id": source.config.repository.to_string(),
+        "repository_id": source.found.repository().to_string(),
         "repository": run.location().to_string(),
         "replica": to.location().to_string(),
         "objects_copied": report.objects_copied,
@@ -316,7 +317,7 @@ fn say(run: &Run, to: &Run, source: &Source, place: &Place, report: &ReplicateRe
         report.objects_known,
         values::count(report.cells_copied, "snapshot or checkpoint", "snapshots and checkpoints"),
         values::duration(took),
-        source.config.repository.short(),
+        source.found.repository().short(),
         run.location(),
         to.location(),
     ))

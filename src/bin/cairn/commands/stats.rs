@@ -42,8 +42,10 @@ fn name(mode: ModeArg) -> String {
 
 fn count(run: &Run, mode: ModeArg, opened: &Opened, chosen: &[Snapshot]) -> Result<Exit> {
     let tried = || format!("count what is in the snapshots of {}", run.named(opened));
-    let view =
-        opened.repository.load_view(Damage::Collect).map_err(|error| Failure::from(error).while_trying(tried()))?;
+    let view = opened
+        .repository
+        .load_view_for_reading(Damage::Collect)
+        .map_err(|error| Failure::from(error).while_trying(tried()))?;
     let reader = Arc::new(PackReader::new(opened.repository.clone(), Arc::new(view.index)));
     let context = run.context(opened, Arc::new(Silent), Arc::new(Unrecorded));
     let mut damaged = Vec::new();

@@ -30,7 +30,7 @@ pub(super) fn failed(run: &Run, tried: &str, error: &cairn::audit::AuditError) -
 /// Gathers the logs. No key is needed. Where the repository cannot be reached, what this host has serves.
 pub(super) fn gather(run: &Run) -> Result<Gathered> {
     let (repository, fetch) = match run.find_existing(Need::Read) {
-        Ok((reached, config)) => (config.repository, Some(reached.store.fetch().clone())),
+        Ok((reached, found)) => (found.repository(), Some(reached.store.fetch().clone())),
         Err(failure) => match run.state.known(run.location()) {
             Ok(Some(id)) if run.log_folder(&id).exists() => {
                 run.output.warn(&format!("{}; this is what this host has", failure.message));

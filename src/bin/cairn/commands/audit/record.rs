@@ -48,8 +48,8 @@ fn kind(kind: RecordKind) -> &'static str {
 
 /// Begins a record without opening the repository: no key is needed, and the leaf gets there with the next run that writes.
 fn begin(run: &Run, operation: &'static str, need: audit::Need) -> Result<crate::record::Record> {
-    let (_, config) = run.find_existing(Need::Read)?;
-    let place = Place { id: config.repository, opened: None, store: None, judged: None, remote: None };
+    let (_, found) = run.find_existing(Need::Read)?;
+    let place = Place { id: found.repository(), opened: None, store: None, judged: None, remote: None };
     run.begin_at(&place, Beginning { need, operation, purpose: "", fields: json!({}) })
 }
 
@@ -79,8 +79,8 @@ pub(super) fn record(run: &Run, args: &RecordArgs) -> Result<Exit> {
 
 /// Begins a new log where the one that is there does not verify.
 pub(super) fn acknowledge(run: &Run) -> Result<Exit> {
-    let (reached, config) = run.find_existing(Need::Write)?;
-    let opened = run.open_found(reached, &config, Need::Write)?;
+    let (reached, found) = run.find_existing(Need::Write)?;
+    let opened = run.open_found(reached, &found, Need::Write)?;
     let before = Log::open(&run.log_folder(&opened.id())).ok().flatten().map(|log| log.id());
     let beginning = Beginning { need: audit::Need::Add, operation: "acknowledge", purpose: "", fields: json!({}) };
     let record = run.begin(&opened, beginning)?;

@@ -53,11 +53,11 @@ pub(crate) fn run(run: &Run, args: &VerifyArgs) -> Result<Exit> {
 
 /// The snapshots' anchors, where a key is at hand.
 fn snapshots(run: &Run) -> Result<Option<Vec<Anchored>>> {
-    let Ok((reached, config)) = run.find_existing(Need::Read) else { return Ok(None) };
-    if !secrets::is_at_hand(&run.settings, &config.repository) {
+    let Ok((reached, found)) = run.find_existing(Need::Read) else { return Ok(None) };
+    if !secrets::is_at_hand(&run.settings, &found.repository()) {
         return Ok(None);
     }
-    let opened: Opened = run.open_found(reached, &config, Need::Read)?;
+    let opened: Opened = run.open_found(reached, &found, Need::Read)?;
     let view = opened.repository.load_cells(Damage::Collect)?;
     let anchored = view.cells.iter().map(|(id, stored)| {
         let references = &stored.cell.references;
@@ -84,11 +84,11 @@ pub(super) struct Custody {
 
 /// Who can open the repository, where a key is at hand to read it with.
 pub(super) fn custody(run: &Run) -> Result<Option<Custody>> {
-    let Ok((reached, config)) = run.find_existing(Need::Read) else { return Ok(None) };
-    if !secrets::is_at_hand(&run.settings, &config.repository) {
+    let Ok((reached, found)) = run.find_existing(Need::Read) else { return Ok(None) };
+    if !secrets::is_at_hand(&run.settings, &found.repository()) {
         return Ok(None);
     }
-    let opened: Opened = run.open_found(reached, &config, Need::Read)?;
+    let opened: Opened = run.open_found(reached, &found, Need::Read)?;
     let (listed, _) = key_store::list(&opened.repository)?;
     let slots = listed.into_iter().map(|slot| Slot {
         id: slot.id.short(),

@@ -106,12 +106,12 @@ fn publisher(run: &Run, policy: &Policy) -> Result<Arc<dyn Publish>> {
 /// # Errors
 /// Exit 12 where the policy was changed, and no key is at hand to read how.
 fn policy(run: &Run) -> Result<Policy> {
-    let Some((reached, config)) = run.find(Need::Read)? else { return Ok(Policy::new(Pin::Canada)) };
-    if secrets::is_at_hand(&run.settings, &config.repository) {
-        return run.policy(&run.open_found(reached, &config, Need::Read)?);
+    let Some((reached, found)) = run.find(Need::Read)? else { return Ok(Policy::new(Pin::Canada)) };
+    if secrets::is_at_hand(&run.settings, &found.repository()) {
+        return run.policy(&run.open_found(reached, &found, Need::Read)?);
     }
     if reached.store.fetch().list(&layout::policies())?.is_empty() {
-        return Ok(Policy::new(config.pin));
+        return Ok(Policy::new(found.config().pin.clone()));
     }
     Err(Failure::new(
         Exit::WrongKey,

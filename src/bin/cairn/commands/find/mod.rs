@@ -131,8 +131,10 @@ impl Telling {
 fn look(run: &Run, args: &FindArgs, opened: &Opened, snapshots: &[Snapshot], query: &Query) -> Result<Exit> {
     let tried = || format!("look through the snapshots of {}", run.named(opened));
     let failed = |error| Failure::from(error).while_trying(tried());
-    let view =
-        opened.repository.load_view(Damage::Collect).map_err(|error| Failure::from(error).while_trying(tried()))?;
+    let view = opened
+        .repository
+        .load_view_for_reading(Damage::Collect)
+        .map_err(|error| Failure::from(error).while_trying(tried()))?;
     let reader = Arc::new(PackReader::new(opened.repository.clone(), Arc::new(view.index)));
     let context = run.context(opened, Arc::new(Silent), Arc::new(Unrecorded));
     let mut finder = Finder::new(&context, reader, query);

@@ -124,7 +124,7 @@ fn select(run: &Run, args: &MountArgs) -> Result<Shown> {
 fn make_view(run: &Run, shown: &Shown, record: &Record) -> Result<MountView> {
     let tried = |failure: Failure| failure.while_trying(format!("show {}", run.named(&shown.opened)));
     let repository = &shown.opened.repository;
-    let view = repository.load_view(Damage::Collect).map_err(|error| tried(error.into()))?;
+    let view = repository.load_view_for_reading(Damage::Collect).map_err(|error| tried(error.into()))?;
     for error in &view.damaged {
         // Perhaps nothing of it is needed; if it is, that will be named.
         run.output.warn(&chain(error));

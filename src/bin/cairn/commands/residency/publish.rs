@@ -2,20 +2,27 @@
 
 use crate::exit::{Failure, Result};
 use crate::run::{Opened, Run};
-use cairn::repository::sites::{self, NewPolicy};
+use cairn::repository::sites::{self, Declared, NewPolicy};
 use cairn::residency::Policy;
 
 /// Stores the declaration that the location names in the repository, unless it is there: `recover` finds it then.
 pub(crate) fn publish_declaration(run: &Run, opened: &Opened) -> Result<()> {
     let Some(signed) = opened.remote.as_ref().and_then(|remote| remote.declared.as_ref()) else { return Ok(()) };
+    let newest = opened.records.as_ref().and_then(|records| records.newest_declaration(&signed.declaration.name));
+    let record = run.record();
+    if newest.is_some_and(|number| record.has_declared(number, signed)) {
+        return Ok(());
+    }
     let identity = run.state.identity(&*run.random)?;
     let stored = sites::publish_declaration(&opened.repository, signed, &identity).map_err(|error| {
         let tried = format!("store the declaration of site {} in {}", signed.declaration.name, run.named(opened));
         Failure::from(error).while_trying(tried)
     })?;
-    if let Some(number) = stored {
+    let (Declared::Stored(number) | Declared::Known(number)) = stored;
+    if matches!(stored, Declared::Stored(_)) {
         run.output.info(&format!("declaration {number} of site {} stored", signed.declaration.name));
     }
+    record.declared(number, signed);
     Ok(())
 }
 
