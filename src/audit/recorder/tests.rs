@@ -36,6 +36,7 @@ fn begin(folder: &Path, storage: &MemoryStorage, seal: Seal) -> Recorder {
         tokens: Some(Tokens::new(&Secret::new([5; 32]))),
         seal: Some(seal),
         store: Some(Store { fetch: Arc::new(storage.clone()), publish: Arc::new(storage.clone()) }),
+        newest: None,
         need: Need::Add,
         operation: "backup",
         fields: json!({}),
