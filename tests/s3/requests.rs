@@ -118,7 +118,7 @@ fn nothing_is_asked_twice_and_little_at_all() {
         (1, "LIST d/*/snapshots/"),
         (1, "LIST d/*/forget/"),
         (2, "GET d/*/snapshots/*"),
-        (1, "GET d/*/packs/*/*"),
+        (2, "GET d/*/packs/*/*"),
     ];
     assert_eq!(restored, expected(&list));
 

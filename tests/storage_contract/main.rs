@@ -66,8 +66,9 @@ macro_rules! hold_to_contract {
             }
 
             hold_to_contract!(@each
-                s1_atomic s2_durable s3_create_only s3_one_of_many_creates s4_read_after_write
-                s5_complete_listing s5_listing_while_written s6_classified_errors s7_exact_ranges s8_no_leftovers
+                s1_atomic s2_durable s3_create_only s3_fresh_names s3_one_of_many_creates s4_read_after_write
+                s5_complete_listing s5_listing_together s5_listing_while_written s6_classified_errors s7_exact_ranges
+                s8_no_leftovers
             );
         }
     };

@@ -221,8 +221,9 @@ fn a_skewed_clock_is_put_right() {
         .filter(|seen| seen.head.method() == "PUT")
         .map(|seen| seen.head.get("x-amz-date").unwrap_or_default().to_owned())
         .collect();
-    assert_eq!(puts.len(), 2, "{puts:?}");
-    assert!(puts[1].starts_with("20261122T05"), "{puts:?}");
+    // It may be asked once more, as after any 400, with the digest that locked buckets want.
+    assert!(puts.len() == 2 || puts.len() == 3, "{puts:?}");
+    assert!(puts[1..].iter().all(|time| time.starts_with("20261122T05")), "{puts:?}");
 }
 
 /// What is signed is the body that is sent, also over plain HTTP.
