@@ -15,7 +15,7 @@ use cairn::progress::Silent;
 use cairn::repository::pack_writer::{PackSize, PackWriter};
 use cairn::repository::publisher::Publisher;
 use cairn::repository::session::{Commit, OpenSession};
-use cairn::storage::MemoryStorage;
+use cairn::storage::{MemoryStorage, RequestCost};
 use std::path::Path;
 use std::sync::Arc;
 use support::fault::{FaultStore, Plan};
@@ -67,7 +67,7 @@ fn repository(trees: &[EncodedTree]) -> Context {
     let session =
         OpenSession::begin(&cx.repository, &support::identity(), b"host", &SystemClock::new(), false).unwrap();
     let publisher = Arc::new(Publisher::new(Arc::clone(&cx.repository), Arc::new(Silent), false, &[]).unwrap());
-    let size = PackSize::default_for(PackKind::Meta);
+    let size = PackSize::default_for(PackKind::Meta, RequestCost::NONE);
     let writer = PackWriter::new(
         Arc::clone(&cx.repository),
         support::identity(),

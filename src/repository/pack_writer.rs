@@ -16,7 +16,7 @@ use crate::id::{PackId, SessionId};
 use crate::repository::error::{RepositoryError, Result};
 use crate::repository::handle::Repository;
 use crate::repository::publisher::Publisher;
-use crate::storage::Stage;
+use crate::storage::{RequestCost, Stage};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Sizes at which packs are closed, in bytes.
@@ -29,10 +29,11 @@ pub struct PackSize {
 }
 
 impl PackSize {
-    /// About 36 MiB for contents and 8 MiB for trees: on a store, each is a request.
-    pub fn default_for(kind: PackKind) -> Self {
+    /// About 36 MiB for contents, 48 MiB where a request costs something, since each is one; 8 MiB for trees.
+    pub fn default_for(kind: PackKind, cost: RequestCost) -> Self {
         match kind {
-            PackKind::Data => Self { from: 32 << 20, to: 44 << 20 },
+            PackKind::Data if cost == RequestCost::NONE => Self { from: 32 << 20, to: 44 << 20 },
+            PackKind::Data => Self { from: 44 << 20, to: 56 << 20 },
             PackKind::Meta => Self { from: 6 << 20, to: 10 << 20 },
         }
     }

@@ -1,8 +1,10 @@
 //! Several requests at once, for stores where each takes long.
 
 use crate::repository::error::{RepositoryError, Result};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-/// Applies `read` to all items, `parallel` of them at a time, and hands the results over in order.
+/// Applies `read` to all items, `parallel` of them at a time, and hands the results over in order. Where the system gives no
+/// thread, the calling one does the work.
 ///
 /// # Errors
 /// The first that `take` returns; [`RepositoryError::Thread`] when a thread ends early.
@@ -18,24 +20,42 @@ pub(crate) fn for_each<T: Sync, R: Send>(
     for group in items.chunks(parallel) {
         let read = &read;
         let results: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = group.iter().map(|item| scope.spawn(move || read(item))).collect();
-            threads.into_iter().map(|thread| thread.join().map_err(|_| RepositoryError::Thread)).collect()
+            let threads: Vec<_> = group.iter().map(|item| (item, start(scope, move || read(item)))).collect();
+            threads
+                .into_iter()
+                .map(|(item, thread)| match thread {
+                    Some(thread) => thread.join().map_err(|_| RepositoryError::Thread),
+                    None => Ok(read(item)),
+                })
+                .collect()
         });
         results.into_iter().try_for_each(|result| take(result?))?;
     }
     Ok(())
 }
 
-/// Does both, at the same time.
+/// Does both, at the same time where the system gives a thread for it, else one after the other.
 ///
 /// # Errors
 /// [`RepositoryError::Thread`] when a thread ends early.
-pub(crate) fn both<A, B: Send>(one: impl FnOnce() -> A, other: impl FnOnce() -> B + Send) -> Result<(A, B)> {
+pub(crate) fn both<A, B: Send>(one: impl FnOnce() -> A, other: impl Fn() -> B + Sync) -> Result<(A, B)> {
     std::thread::scope(|scope| {
-        let other = scope.spawn(other);
+        let thread = start(scope, &other);
         let one = one();
-        Ok((one, other.join().map_err(|_| RepositoryError::Thread)?))
+        let other = match thread {
+            Some(thread) => thread.join().map_err(|_| RepositoryError::Thread)?,
+            None => other(),
+        };
+        Ok((one, other))
     })
+}
+
+/// A thread, if the system has one to give: a limit on processes is no reason to stop a restore.
+fn start<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Option<ScopedJoinHandle<'scope, T>> {
+    Builder::new().spawn_scoped(scope, work).ok()
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl Writing {
             let size = match (author.pack_sizes, kind) {
                 (Some([data, _]), PackKind::Data) => data,
                 (Some([_, meta]), PackKind::Meta) => meta,
-                (None, kind) => PackSize::default_for(kind),
+                (None, kind) => PackSize::default_for(kind, repository.fetch().request_cost()),
             };
             let identity = Arc::clone(author.identity);
             PackWriter::new(Arc::clone(repository), identity, Arc::clone(&publisher), kind, session.id, size)

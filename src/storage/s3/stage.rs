@@ -10,9 +10,22 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// Longest object. S3 itself takes 5 GiB in one request.
 const LEN_MAX: usize = 512 << 20;
 /// Reserved for an object whose length is not known. Pages that are not written to are not used.
-const RESERVED: usize = 41 << 20;
-/// Bytes that may be staged before whoever stages more waits for uploads that are under way.
-const STAGED_MAX: usize = 96 << 20;
+const RESERVED: usize = 57 << 20;
+/// Bytes that may be staged before whoever stages more waits for uploads that are under way: two packs on their way and the
+/// beginning of the next one. With what else a backup needs, about 155 MiB in all.
+const STAGED_MAX: usize = 112 << 20;
+/// The same on a machine with less than [`LARGE`] bytes of memory: one pack and half of the next, about 125 MiB in all.
+const STAGED_MAX_SMALL: usize = 84 << 20;
+/// From here on an eighth of the memory, which is what a backup may take, has room for two uploads at a time.
+const LARGE: u64 = 1280 << 20;
+
+/// What [`STAGED_MAX`] says, or less if this machine has little memory or does not say how much.
+fn staged_max() -> usize {
+    match nix::sys::sysinfo::sysinfo() {
+        Ok(machine) if machine.ram_total() >= LARGE => STAGED_MAX,
+        _ => STAGED_MAX_SMALL,
+    }
+}
 
 #[derive(Debug, Default)]
 struct Account {
@@ -21,28 +34,37 @@ struct Account {
 }
 
 /// How much is staged and whether it is getting less.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Memory(Arc<(Mutex<Account>, Condvar)>);
+#[derive(Debug, Clone)]
+pub(super) struct Memory {
+    shared: Arc<(Mutex<Account>, Condvar)>,
+    staged_max: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { shared: Arc::default(), staged_max: staged_max() }
+    }
+}
 
 impl Memory {
     fn lock(&self) -> MutexGuard<'_, Account> {
         // Numbers only: whole at every moment.
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the room for some bytes. Waits while there is too little and an upload is under way that will free some;
     /// without one, waiting would be for ever.
     fn take(&self, bytes: usize) {
         let mut account = self.lock();
-        while account.uploads > 0 && account.staged_bytes > 0 && account.staged_bytes + bytes > STAGED_MAX {
-            account = self.0.1.wait(account).unwrap_or_else(PoisonError::into_inner);
+        while account.uploads > 0 && account.staged_bytes > 0 && account.staged_bytes + bytes > self.staged_max {
+            account = self.shared.1.wait(account).unwrap_or_else(PoisonError::into_inner);
         }
         account.staged_bytes += bytes;
     }
 
     fn give_back(&self, bytes: usize) {
         self.lock().staged_bytes -= bytes;
-        self.0.1.notify_all();
+        self.shared.1.notify_all();
     }
 
     /// Says that staged objects are being uploaded, until it is dropped.
@@ -52,7 +74,7 @@ impl Memory {
     }
 
     fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
 
@@ -63,7 +85,7 @@ pub(super) struct Uploading(Memory);
 impl Drop for Uploading {
     fn drop(&mut self) {
         self.0.lock().uploads -= 1;
-        self.0.0.1.notify_all();
+        self.0.shared.1.notify_all();
     }
 }
 
@@ -199,7 +221,8 @@ mod tests {
     #[test]
     fn who_stages_more_waits_only_for_an_upload() {
         let memory = Memory::default();
-        memory.take(STAGED_MAX);
+        let max = memory.staged_max;
+        memory.take(max);
         // Nothing is being uploaded: to wait would be for ever.
         memory.take(1);
         memory.give_back(1);
@@ -210,10 +233,10 @@ mod tests {
         });
         drop(upload);
         waiter.join().unwrap();
-        assert_eq!(memory.lock().staged_bytes, STAGED_MAX + 10);
+        assert_eq!(memory.lock().staged_bytes, max + 10);
         // What is larger than all the room goes when it is alone.
         let lone = Memory::default();
         let _upload = lone.uploading();
-        lone.take(STAGED_MAX * 2);
+        lone.take(max * 2);
     }
 }
