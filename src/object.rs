@@ -28,6 +28,8 @@ pub enum ObjectKind {
     Policy = 10,
     /// The log's records of single files.
     FileRecords = 11,
+    /// That a snapshot was forgotten.
+    Forget = 12,
 }
 
 impl ObjectKind {
@@ -45,6 +47,7 @@ impl ObjectKind {
             Self::Declaration,
             Self::Policy,
             Self::FileRecords,
+            Self::Forget,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == byte)

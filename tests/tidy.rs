@@ -23,6 +23,7 @@ const FORMATS: &[documents::Format<'static>] = &[
     ("src/format/declaration.rs", "Declarations", "declaration"),
     ("src/format/envelope.rs", "Object header", "envelope"),
     ("src/format/file_records.rs", "Records of files", "sealed"),
+    ("src/format/forget.rs", "Forget records", "forget"),
     ("src/format/inode_fields.rs", "Trees and lists", "tree"),
     ("src/format/key_slot.rs", "Key slots", "key_slot"),
     ("src/format/pack.rs", "Packs", "pack_end"),

@@ -24,6 +24,7 @@ pub mod copy;
 pub mod diff;
 pub mod dump;
 pub mod find;
+pub mod forget;
 pub mod mount;
 mod pool;
 pub mod replicate;

@@ -148,6 +148,11 @@ impl DatasetLayout {
         self.under("forget")
     }
 
+    /// A snapshot's forget record.
+    pub fn forget(&self, id: &SessionId) -> ObjectName {
+        self.under(&format!("forget/{id}"))
+    }
+
     /// Prefix of prune generations.
     pub fn generations(&self) -> ObjectName {
         self.under("gen")

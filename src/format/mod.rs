@@ -7,6 +7,7 @@ pub mod dataset_root;
 pub mod declaration;
 pub mod envelope;
 pub mod file_records;
+pub mod forget;
 mod inode_fields;
 pub mod key_slot;
 pub mod layout;

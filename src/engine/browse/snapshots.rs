@@ -1,6 +1,6 @@
 //! Snapshots and how they are named: a full id, a short one, `latest`, `latest~N`.
 //!
-//! Checkpoints and aborted sessions are no snapshots, and a forgotten one is not listed.
+//! Checkpoints and aborted sessions are no snapshots. A forgotten one is not listed, and only its whole id names it.
 
 use crate::engine::context::{EngineError, Result};
 use crate::format::cell::{CellEntries, CellReferences};
@@ -74,6 +74,8 @@ impl SnapshotFilter {
 #[derive(Debug)]
 pub struct Snapshots {
     list: Vec<Snapshot>,
+    /// Those that were forgotten and whose cells are still there.
+    forgotten: Vec<Snapshot>,
     /// Cells that could not be read.
     pub damaged: Vec<RepositoryError>,
 }
@@ -92,7 +94,7 @@ impl Snapshots {
         let mut list: Vec<_> = view
             .cells
             .into_iter()
-            .filter(|(id, stored)| stored.is_snapshot() && !forgotten.contains(id))
+            .filter(|(_, stored)| stored.is_snapshot())
             .filter_map(|(id, stored)| {
                 // Every key of this version opens both sections.
                 let entries = stored.cell.entries?;
@@ -100,12 +102,18 @@ impl Snapshots {
             })
             .collect();
         list.sort_by_key(|snapshot| (snapshot.entries.time, snapshot.id));
-        Self { list, damaged: view.damaged }
+        let (forgotten, list) = list.into_iter().partition(|snapshot| forgotten.contains(&snapshot.id));
+        Self { list, forgotten, damaged: view.damaged }
     }
 
     /// All of them, by time and then id.
     pub fn all(&self) -> &[Snapshot] {
         &self.list
+    }
+
+    /// Whether this snapshot was forgotten. Its data may be pruned at any time.
+    pub fn is_forgotten(&self, id: &SessionId) -> bool {
+        self.forgotten.iter().any(|snapshot| snapshot.id == *id)
     }
 
     /// Those that fit.
@@ -115,7 +123,8 @@ impl Snapshots {
 
     /// The snapshot that `text` names: a full id, a short one of at least four digits that no other snapshot begins with,
     /// `latest`, or `latest~N` for the N-th before it. Ids name a snapshot whatever the filter says. `latest` is the newest
-    /// that fits, of `host` if the filter names no host: another host's snapshot is never restored by mistake.
+    /// that fits, of `host` if the filter names no host: another host's snapshot is never restored by mistake. A full id may be
+    /// that of a forgotten snapshot, see [`Snapshots::is_forgotten`].
     ///
     /// # Errors
     /// [`EngineError::NoSnapshot`] if nothing fits; [`EngineError::AmbiguousSnapshot`] with the candidates if an id is not
@@ -131,7 +140,9 @@ impl Snapshots {
             None if is_short_id(text) => {
                 let mut fitting = self.list.iter().filter(|snapshot| snapshot.id.to_string().starts_with(text));
                 match (fitting.next(), fitting.next()) {
-                    (None, _) => Err(none()),
+                    (None, _) => {
+                        self.forgotten.iter().find(|snapshot| snapshot.id.to_string() == text).ok_or_else(none)
+                    }
                     (Some(only), None) => Ok(only),
                     (Some(first), Some(second)) => Err(ambiguous(text, [first, second].into_iter().chain(fitting))),
                 }
@@ -227,7 +238,7 @@ mod tests {
             snapshot(&[0x56, 0x78], 40, "beta", &["a"], &["/etc"]),
         ];
         list.sort_by_key(|s| (s.entries.time, s.id));
-        Snapshots { list, damaged: Vec::new() }
+        Snapshots { list, forgotten: Vec::new(), damaged: Vec::new() }
     }
 
     fn seconds(snapshots: &Snapshots, text: &str, host: &str, filter: &SnapshotFilter) -> i64 {
@@ -253,6 +264,18 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(twice.resolve("abcd01", b"alpha", &all).is_ok());
+    }
+
+    #[test]
+    fn forgotten_ones_have_whole_ids_only() {
+        let (mut snapshots, all) = (some(), SnapshotFilter::default());
+        let gone = snapshots.list.remove(2);
+        let (id, text) = (gone.id, gone.id.to_string());
+        snapshots.forgotten.push(gone);
+        assert_eq!(seconds(&snapshots, &text, "alpha", &all), 30);
+        assert_eq!(seconds(&snapshots, "latest", "alpha", &all), 20);
+        assert!(snapshots.resolve("1234", b"alpha", &all).is_err());
+        assert!(snapshots.is_forgotten(&id) && !snapshots.is_forgotten(&snapshots.all()[0].id));
     }
 
     #[test]

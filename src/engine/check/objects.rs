@@ -5,6 +5,7 @@ use crate::engine::check::findings::{Findings, Reach};
 use crate::engine::check::report::{CheckCounts, Problem};
 use crate::engine::context::Context;
 use crate::format::cell::{self, CellKeys, Outcome};
+use crate::format::forget::ForgetRecord;
 use crate::format::layout;
 use crate::format::sealed::OBJECT_LEN_MAX;
 use crate::format::segment::PackEntry;
@@ -170,7 +171,9 @@ pub(super) fn load_cells(
         Ok(StoredCell { cell, hash: hash::stored(&bytes) })
     };
     let mut cells = Cells::default();
-    cells.forgotten.extend(list(cx, &layout.forgets(), findings).iter().filter_map(|o| session_of(&o.name).ok()));
+    let forgets = self::names(list(cx, &layout.forgets(), findings));
+    cells.forgotten.extend(forgets.iter().filter_map(|name| session_of(name).ok()));
+    check_forgets(cx, &forgets, findings);
     read_each(cx, names, findings, load, |_, stored| {
         cells.cells.insert(stored.cell.references.session, stored);
     });
@@ -185,6 +188,19 @@ pub(super) fn load_cells(
         findings.warning(Problem::new(layout.generations().as_str(), what));
     }
     cells
+}
+
+/// Checks that every forget record can be read, is what its name says, and is signed by whom it names. A snapshot is hidden by
+/// the name alone, so nothing that is restored depends on them.
+fn check_forgets(cx: &Context, names: &[ObjectName], findings: &Findings<'_>) {
+    let repository = &cx.repository;
+    let check = |name: &ObjectName| -> Result<(), RepositoryError> {
+        let bytes = repository.fetch().read(name, OBJECT_LEN_MAX)?;
+        ForgetRecord::decode(&bytes, &repository.place(), &repository.keys().index)
+            .and_then(|record| expect_id(record.session, session_of(name).map_err(|_| FormatError::WrongId)?))
+            .map_err(|error| RepositoryError::damaged(name, error))
+    };
+    read_each(cx, names, findings, check, |_, ()| {});
 }
 
 /// Each host counts its cells from 1 and names the hash of the one before, so one that is missing or was put back shows.
