@@ -21,6 +21,7 @@ use cairn::format::cell::{self, CellEntries, CellKeys, CellReferences};
 use cairn::format::config::Config;
 use cairn::format::declaration::DeclarationRecord;
 use cairn::format::envelope::{self, OpenEnvelope};
+use cairn::format::forget::ForgetRecord;
 use cairn::format::key_slot::{self, Slot, SlotKind, Unlock};
 use cairn::format::pack::{self, PackKind};
 use cairn::format::policy::PolicyRecord;
@@ -47,6 +48,7 @@ pub const ENTRIES: &[Entry] = &[
     ("endpoint", endpoint),
     ("envelope", envelope),
     ("file_records", file_records),
+    ("forget", forget),
     ("key_slot", key_slot),
     ("key_text", key_text),
     ("log_part", log_part),
@@ -263,6 +265,9 @@ pub fn sealed(data: &[u8]) {
     if let Ok(read) = Session::decode(data, &place, &keys.index) {
         session(&read.encode_content());
     }
+    if let Ok(read) = ForgetRecord::decode(data, &place, &keys.index) {
+        forget(&read.encode_content());
+    }
     let _ = segment::decode(data, &place, &keys.index);
     let master = fixtures::master();
     if let Ok(read) = DeclarationRecord::decode(data, &place.repository, &master) {
@@ -281,6 +286,12 @@ pub fn sealed(data: &[u8]) {
 pub fn session(data: &[u8]) {
     let Ok(read) = Session::decode_content(data) else { return };
     assert_eq!(read.encode_content(), data, "two encodings of one session");
+}
+
+/// What forget records hold.
+pub fn forget(data: &[u8]) {
+    let Ok(read) = ForgetRecord::decode_content(data) else { return };
+    assert_eq!(read.encode_content(), data, "two encodings of one forget record");
 }
 
 /// What declarations of sites hold. That its signature is good is asked of what was accepted, not of what is tried.

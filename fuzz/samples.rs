@@ -10,6 +10,7 @@ use cairn::format::cell::{self, CellEntries, CellKeys, CellReferences, Failure, 
 use cairn::format::config::Config;
 use cairn::format::declaration::{DeclarationRecord, SignedDeclaration};
 use cairn::format::envelope::{self, NewEnvelope};
+use cairn::format::forget::ForgetRecord;
 use cairn::format::key_slot::{self, SlotNotes};
 use cairn::format::node::{Body, Content, Metadata, Node, Owner, Xattr};
 use cairn::format::pack::{self, BlobEntry, ChunkEntry, PackKind, Trailer};
@@ -127,6 +128,17 @@ pub fn session() -> Session {
     Session { id: session_id(), host: identity().host_key(), host_name: b"host.example".to_vec(), started: time() }
 }
 
+/// A forget record.
+pub fn forget() -> ForgetRecord {
+    ForgetRecord {
+        session: session_id(),
+        host: identity().host_key(),
+        host_name: b"host.example".to_vec(),
+        time: time(),
+        reason: b"keep-daily 7".to_vec(),
+    }
+}
+
 /// Section 0 of a cell.
 pub fn cell_references() -> CellReferences {
     CellReferences {
@@ -232,6 +244,11 @@ pub fn root_object(random: &dyn Randomness) -> Result<Vec<u8>> {
 /// The session, as stored.
 pub fn session_object(random: &dyn Randomness) -> Result<Vec<u8>> {
     session().encode(&place(), &keys().index, &identity(), random)
+}
+
+/// The forget record, as stored.
+pub fn forget_object(random: &dyn Randomness) -> Result<Vec<u8>> {
+    forget().encode(&place(), &keys().index, &identity(), random)
 }
 
 /// The declaration, as stored.

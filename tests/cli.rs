@@ -287,7 +287,7 @@ macro_rules! files {
 }
 
 files! {
-    audit backup check diff dump environment find generate hooks init key ls matrix objects output profile recover replica residency
+    audit backup check diff dump environment find forget generate hooks init key ls matrix objects output profile recover replica residency
     restore schedule snapshots state stats status stream usage
 }
 

@@ -14,6 +14,7 @@ use cairn::crypto::random::SeededRandom;
 use cairn::format::cell::{CellEntries, CellReferences};
 use cairn::format::config::Config;
 use cairn::format::declaration::DeclarationRecord;
+use cairn::format::forget::ForgetRecord;
 use cairn::format::pack::{PackKind, end_len, read_blobs, write_blobs};
 use cairn::format::policy::PolicyRecord;
 use cairn::format::session::Session;
@@ -51,6 +52,7 @@ fn rows() -> Vec<Row> {
         ("data blobs", blobs(PackKind::Data), Box::new(read(PackKind::Data))),
         ("meta blobs", blobs(PackKind::Meta), Box::new(read(PackKind::Meta))),
         ("session", samples::session().encode_content(), Box::new(|bytes| Session::decode_content(bytes).is_ok())),
+        ("forget", samples::forget().encode_content(), Box::new(|bytes| ForgetRecord::decode_content(bytes).is_ok())),
         ("references", samples::cell_references().encode(), Box::new(|bytes| CellReferences::decode(bytes).is_ok())),
         ("entries", samples::cell_entries().encode(), Box::new(|bytes| CellEntries::decode(bytes).is_ok())),
         (

@@ -20,6 +20,7 @@ use cairn::crypto::secret::Secret;
 use cairn::format::cell::{CellEntries, CellReferences, Outcome};
 use cairn::format::config::Config;
 use cairn::format::declaration::DeclarationRecord;
+use cairn::format::forget::ForgetRecord;
 use cairn::format::key_slot::{self, Unlock};
 use cairn::format::pack::{FOOTER_LEN, PackKind, end_len, read_blobs, write_blobs};
 use cairn::format::policy::PolicyRecord;
@@ -166,7 +167,13 @@ fn objects() -> [(&'static str, Vec<Seed>); 5] {
     ]
 }
 
-fn contents() -> [(&'static str, Vec<Seed>); 7] {
+fn forgets() -> Vec<Seed> {
+    let record = samples::forget().encode_content();
+    let nameless = ForgetRecord { host_name: vec![], reason: vec![], ..samples::forget() };
+    vec![good("record", record.as_slice()), good("nameless", nameless.encode_content()), bad("cut", cut(&record))]
+}
+
+fn contents() -> [(&'static str, Vec<Seed>); 8] {
     let (references, entries) = (samples::cell_references(), samples::cell_entries());
     let session = samples::session().encode_content();
     let segment = samples::segment().content();
@@ -186,6 +193,7 @@ fn contents() -> [(&'static str, Vec<Seed>); 7] {
                 bad("cut", cut(&session)),
             ],
         ),
+        ("forget", forgets()),
         (
             "cell",
             vec![
@@ -330,6 +338,7 @@ fn accepts(target: &str, data: &[u8]) -> bool {
         }
         "config" => Config::decode(data, &fixtures::master()).is_ok(),
         "declaration" => DeclarationRecord::decode_content(data).is_ok(),
+        "forget" => ForgetRecord::decode_content(data).is_ok(),
         "endpoint" => EndpointCandidate::of_site(text())
             .and_then(|candidate| CanadianEndpoint::admit(&candidate, &[], &Policy::new(Pin::Canada)))
             .is_ok(),

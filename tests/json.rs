@@ -197,6 +197,8 @@ fn every_object_is_as_documented() {
     for mode in ["restore-size", "files-by-contents", "raw-data", "blobs-per-file"] {
         m.run("stats", 0, &format!("stats --mode {mode}"));
     }
+    let groups = m.run("forget", 0, "forget --keep-last 1 --dry-run");
+    assert!(groups.iter().any(|group| group["reasons"].as_array().is_some_and(|reasons| !reasons.is_empty())));
     m.run("dump", 0, "dump latest:$HOME/source --target source.tar");
     m.run("dump", 0, "dump latest:$HOME/source/file >file");
     for kind in ["packs", "blobs", "sites"] {

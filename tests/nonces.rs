@@ -138,6 +138,7 @@ fn no_number_is_used_twice_under_one_key() {
     for round in 0..200 {
         uses.small(&samples::root_object(&random).unwrap(), ObjectKind::DatasetRoot);
         uses.small(&samples::session_object(&random).unwrap(), ObjectKind::Session);
+        uses.small(&samples::forget_object(&random).unwrap(), ObjectKind::Forget);
         uses.small(&samples::segment_object(&random).unwrap(), ObjectKind::Segment);
         uses.small(&samples::cell_object(&random).unwrap(), ObjectKind::Cell);
         uses.slot(&samples::slot_object(&random).unwrap());

@@ -1,4 +1,4 @@
-//! Operations: backup, restore, dump, mount, check, browse, find, diff, stats, replicate, copy. They join the host's files and
+//! Operations: backup, restore, dump, mount, check, browse, find, diff, stats, forget, replicate, copy. They join the host's files and
 //! the repository, and own order and concurrency.
 //!
 //! # What may run at the same time
@@ -11,7 +11,8 @@
 //!
 //! Dump, find, diff and stats read as a restore does. Replicate reads one store as a restore does and adds to another as a
 //! backup does; beside a backup into its source it takes what was committed when it listed the cells. Copy is a restore of the
-//! one repository and a backup into the other.
+//! one repository and a backup into the other. Forget adds records that hide snapshots: a backup that has chosen its parent already
+//! goes on with it, and a restore that has begun ends.
 //!
 //! Nothing is removed by any of these but key slots, so no two of them can take anything from one another. Pruning adds
 //! generations, which this version refuses to work beside.

@@ -7,6 +7,7 @@ use cairn::format::cell::{CellEntries, CellReferences};
 use cairn::format::config::Config;
 use cairn::format::declaration::DeclarationRecord;
 use cairn::format::envelope::MAGIC;
+use cairn::format::forget::ForgetRecord;
 use cairn::format::pack::{PackKind, read_blobs, write_blobs};
 use cairn::format::policy::PolicyRecord;
 use cairn::format::sealed::{pad, unpad};
@@ -26,6 +27,7 @@ pub(crate) const RECODE: &[(&str, Recode)] = &[
     ("tree", tree),
     ("segment", segment),
     ("session", |bytes| Session::decode_content(bytes).map(|session| session.encode_content())),
+    ("forget record", |bytes| ForgetRecord::decode_content(bytes).map(|record| record.encode_content())),
     ("declaration", |bytes| DeclarationRecord::decode_content(bytes).map(|record| record.encode_content())),
     ("policy", |bytes| PolicyRecord::decode_content(bytes).map(|record| record.encode_content())),
     ("cell references", |bytes| CellReferences::decode(bytes).map(|cell| cell.encode())),
@@ -143,6 +145,12 @@ fn segments() {
 #[test]
 fn sessions() {
     round_trip("session", &strategies::session(), Session::encode_content, Session::decode_content);
+}
+
+#[test]
+fn forget_records() {
+    let strategy = strategies::forget();
+    round_trip("forget record", &strategy, ForgetRecord::encode_content, ForgetRecord::decode_content);
 }
 
 #[test]

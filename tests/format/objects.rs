@@ -9,6 +9,7 @@ use cairn::format::cell::{self, CellKeys};
 use cairn::format::config::Config;
 use cairn::format::declaration::DeclarationRecord;
 use cairn::format::envelope::{HEADER_LEN_MAX, Place, STANZAS_MAX, header_len};
+use cairn::format::forget::{ForgetRecord, REASON_MAX};
 use cairn::format::key_slot::Unlocked;
 use cairn::format::pack::{PackKind, write_blobs};
 use cairn::format::policy::PolicyRecord;
@@ -31,6 +32,7 @@ pub(crate) fn sample(name: &str) -> Vec<u8> {
         "tree" => contents::join(&samples::trees().unwrap()[0]),
         "segment" => samples::segment().content(),
         "session" => samples::session().encode_content(),
+        "forget record" => samples::forget().encode_content(),
         "declaration" => samples::declaration().encode_content(),
         "policy" => samples::policy().encode_content(),
         "cell references" => samples::cell_references().encode(),
@@ -48,7 +50,7 @@ pub(crate) fn sample(name: &str) -> Vec<u8> {
 /// Reads a stored object of whatever kind with all keys, to the end.
 type Read = fn(&[u8], &Place) -> Result<()>;
 
-const READ: [(&str, Read); 7] = [
+const READ: [(&str, Read); 8] = [
     ("configuration", |bytes, place| {
         let config = Config::decode(bytes, &fixtures::master())?;
         let found = Place { repository: config.repository, dataset: config.dataset, epoch: config.epoch };
@@ -56,6 +58,9 @@ const READ: [(&str, Read); 7] = [
     }),
     ("dataset root", |bytes, place| dataset_root::decode(bytes, place, &fixtures::master()).map(|_| ())),
     ("session", |bytes, place| Session::decode(bytes, place, &fixtures::keys().index).map(|_| ())),
+    ("forget record", |bytes, place| {
+        ForgetRecord::decode(bytes, place, &fixtures::keys().index).map(|_| ())
+    }),
     ("segment", |bytes, place| segment::decode(bytes, place, &fixtures::keys().index).map(|_| ())),
     ("cell", |bytes, place| {
         let keys = fixtures::keys();
@@ -83,6 +88,7 @@ fn stored(name: &str, seed: u64) -> Vec<u8> {
         "configuration" => samples::config().encode(&fixtures::master()),
         "dataset root" => samples::root_object(&random).unwrap(),
         "session" => samples::session_object(&random).unwrap(),
+        "forget record" => samples::forget_object(&random).unwrap(),
         "segment" => samples::segment_object(&random).unwrap(),
         "cell" => samples::cell_object(&random).unwrap(),
         "declaration" => samples::declaration_object(&random).unwrap(),
@@ -195,6 +201,8 @@ fn another_host_cannot_sign() {
     let bytes = samples::session().encode(&fixtures::place(), &keys.index, &other, &random).unwrap();
     let refused = FormatError::NotAuthentic { what: "signature" };
     assert_eq!(Session::decode(&bytes, &fixtures::place(), &keys.index), Err(refused.clone()));
+    let bytes = samples::forget().encode(&fixtures::place(), &keys.index, &other, &random).unwrap();
+    assert_eq!(ForgetRecord::decode(&bytes, &fixtures::place(), &keys.index), Err(refused.clone()));
     let all = CellKeys { references: &keys.references, entries: &keys.entries };
     let (first, second) = (samples::cell_references(), samples::cell_entries());
     let cell = cell::encode(&first, &second, &fixtures::place(), all, &other, &random);
@@ -264,6 +272,7 @@ fn small_objects_have_the_sections_of_their_kind() {
         (ObjectKind::Cell, true, 2),
         (ObjectKind::Declaration, true, 1),
         (ObjectKind::Policy, true, 1),
+        (ObjectKind::Forget, true, 1),
     ] {
         for count in 1..=3 {
             let bytes = sections(kind, count, signed);
@@ -281,6 +290,16 @@ fn limits_of_objects() {
         let encoded = session(len).encode(&place, &keys.index, &samples::identity(), &random);
         assert_eq!(encoded.is_ok(), good, "host name of {len} bytes");
         assert_eq!(Session::decode_content(&session(len).encode_content()).is_ok(), good);
+    }
+    for (host, reason, good) in [
+        (HOST_NAME_MAX, REASON_MAX, true),
+        (HOST_NAME_MAX + 1, 0, false),
+        (0, REASON_MAX + 1, false),
+    ] {
+        let record = ForgetRecord { host_name: vec![b'h'; host], reason: vec![b'r'; reason], ..samples::forget() };
+        let encoded = record.encode(&place, &keys.index, &samples::identity(), &random);
+        assert_eq!(encoded.is_ok(), good, "{host} and {reason} bytes");
+        assert_eq!(ForgetRecord::decode_content(&record.encode_content()).is_ok(), good);
     }
     let content = vec![0; OBJECT_LEN_MAX as usize];
     let section = Section { recipients: &[&keys.index], content: &content };

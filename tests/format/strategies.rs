@@ -5,6 +5,7 @@ use cairn::clock::Timestamp;
 use cairn::format::cell::{CellEntries, CellReferences, Failure, Outcome, Statistics};
 use cairn::format::config::Config;
 use cairn::format::declaration::{DeclarationRecord, SignedDeclaration};
+use cairn::format::forget::ForgetRecord;
 use cairn::format::key_slot::SlotNotes;
 use cairn::format::node::{Body, Content, INODE_FLAGS_KEPT, Metadata, Node, Owner, Xattr, is_entry_name};
 use cairn::format::pack::{BlobEntry, ChunkEntry, PackKind};
@@ -174,6 +175,18 @@ pub(crate) fn session() -> impl Strategy<Value = Session> {
         host_name,
         started,
     })
+}
+
+pub(crate) fn forget() -> impl Strategy<Value = ForgetRecord> {
+    (session_id(), any::<[u8; 32]>(), text(255), time(), text(1024)).prop_map(
+        |(session, host, host_name, time, reason)| ForgetRecord {
+            session,
+            host: HostKey::from_bytes(host),
+            host_name,
+            time,
+            reason,
+        },
+    )
 }
 
 pub(crate) fn config() -> impl Strategy<Value = Config> {

@@ -7,6 +7,7 @@ mod backup;
 mod diff;
 mod dump;
 mod find;
+mod forget;
 mod key;
 mod look;
 #[cfg(feature = "mount")]
@@ -30,6 +31,7 @@ pub(crate) use backup::{BackupArgs, FOR_PATHS, StreamArgs};
 pub(crate) use diff::DiffArgs;
 pub(crate) use dump::{ArchiveArg, DumpArgs};
 pub(crate) use find::FindArgs;
+pub(crate) use forget::ForgetArgs;
 pub(crate) use key::{KeyAddArgs, KeyCommand, KeyPasswdArgs, NoteArgs, Role};
 pub(crate) use look::{LsArgs, SnapshotsArgs};
 #[cfg(feature = "mount")]
@@ -129,6 +131,7 @@ pub(crate) enum Command {
     Find(Box<FindArgs>),
     Diff(Box<DiffArgs>),
     Stats(Box<StatsArgs>),
+    Forget(Box<ForgetArgs>),
     List(ListArgs),
     Cat(Box<CatArgs>),
     Check(CheckArgs),
@@ -173,6 +176,7 @@ impl Command {
             Self::Find(_) => "find",
             Self::Diff(_) => "diff",
             Self::Stats(_) => "stats",
+            Self::Forget(_) => "forget",
             Self::List(_) => "list",
             Self::Cat(_) => "cat",
             Self::Check(_) => "check",

@@ -32,7 +32,7 @@ pub(crate) struct Found {
 /// Why the first site cannot be read, if no replica can be either; that a replica's `latest` may not be the latest.
 pub(crate) fn open_snapshot(run: &Run, name: &str, filter: &SnapshotFilter, site: Option<&str>) -> Result<Found> {
     let pick = |opened: Opened, all: &Snapshots, first_site_failed| {
-        let snapshot = all.resolve(name, host_name().as_bytes(), filter).cloned().map_err(|error| {
+        let snapshot = run.resolve(all, name, filter).cloned().map_err(|error| {
             Failure::from(error).while_trying(format!("find snapshot {name} in {}", run.named(&opened)))
         })?;
         let may_be_older = name.starts_with("latest") && !all.damaged.is_empty();

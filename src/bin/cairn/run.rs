@@ -11,8 +11,8 @@ use crate::values;
 use cairn::audit::log::Log;
 use cairn::clock::{Clock, SystemClock};
 use cairn::crypto::random::{OsRandom, Randomness};
-use cairn::engine::Context;
-use cairn::engine::browse::Snapshots;
+use cairn::engine::browse::{Snapshot, SnapshotFilter, Snapshots};
+use cairn::engine::{Context, EngineError};
 use cairn::format::key_slot::Unlock;
 use cairn::format::layout::is_cacheable;
 use cairn::id::RepositoryId;
@@ -427,6 +427,20 @@ impl Run {
             self.output.warn(&chain(error));
         }
         Ok(snapshots)
+    }
+
+    /// The snapshot that a text names. One that was forgotten is found by its whole id, with a warning.
+    pub(crate) fn resolve<'a>(
+        &self,
+        all: &'a Snapshots,
+        text: &str,
+        filter: &SnapshotFilter,
+    ) -> std::result::Result<&'a Snapshot, EngineError> {
+        let snapshot = all.resolve(text, host_name().as_bytes(), filter)?;
+        if all.is_forgotten(&snapshot.id) {
+            self.output.warn(&format!("snapshot {} was forgotten; its data may be pruned at any time", snapshot.id.short()));
+        }
+        Ok(snapshot)
     }
 
     /// `repository ID at LOCATION`.

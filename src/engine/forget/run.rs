@@ -53,10 +53,12 @@ pub fn run(cx: &Context, forgetting: &Forgetting<'_>) -> Result<u64> {
             .map_err(RepositoryError::encode("forget record"))?;
         Ok(Some(publish.put_new(&layout.forget(session), encoded(&bytes))?))
     };
-    let mut written = 0;
+    let (mut written, mut skipped) = (0, false);
     parallel::for_each(forgetting.snapshots, repository.fetch().request_cost().parallel, write, |done| {
-        written += u64::from(done? == Some(Published::Created));
+        let done = done?;
+        written += u64::from(done == Some(Published::Created));
+        skipped |= done.is_none();
         Ok(())
     })?;
-    if cx.is_stopped() { Err(EngineError::Interrupted) } else { Ok(written) }
+    if skipped { Err(EngineError::Interrupted) } else { Ok(written) }
 }

@@ -8,7 +8,7 @@ use crate::exit::{Exit, Failure, Result};
 use crate::failover;
 use crate::output::put_path;
 use crate::record::{Beginning, Record};
-use crate::run::{Need, Opened, Run, host_name};
+use crate::run::{Need, Opened, Run};
 use crate::values;
 use cairn::audit::recorder as audit;
 use cairn::engine::browse::{Snapshot, SnapshotTree};
@@ -151,7 +151,7 @@ fn only(objects: Vec<Listed>, id: &str) -> Result<Listed> {
 
 fn resolved(run: &Run, args: &CatArgs, text: &str, opened: &Opened) -> Result<Snapshot> {
     let filter = snapshots::filter(&args.filter)?;
-    Ok(run.snapshots(opened)?.resolve(text, host_name().as_bytes(), &filter).cloned()?)
+    Ok(run.resolve(&run.snapshots(opened)?, text, &filter).cloned()?)
 }
 
 fn reader(opened: &Opened) -> Result<Arc<PackReader>> {

@@ -30,7 +30,7 @@ pub(crate) fn run(run: &Run, args: &CopyArgs) -> Result<Exit> {
     let chosen = if args.snapshots.is_empty() {
         all.matching(&filter).cloned().collect()
     } else {
-        let resolve = |name: &String| all.resolve(name, host_name().as_bytes(), &filter).cloned();
+        let resolve = |name: &String| run.resolve(&all, name, &filter).cloned();
         let tried = || format!("find the snapshots in {}", run.named(&from));
         let chosen: std::result::Result<Vec<Snapshot>, _> = args.snapshots.iter().map(resolve).collect();
         chosen.map_err(|error| Failure::from(error).while_trying(tried()))?

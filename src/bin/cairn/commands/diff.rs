@@ -7,7 +7,7 @@ use crate::exit::{Exit, Failure, Result, chain};
 use crate::failover::{self, Found};
 use crate::output::{Results, put_path, shown};
 use crate::record::Beginning;
-use crate::run::{Opened, Run, host_name};
+use crate::run::{Opened, Run};
 use crate::values;
 use cairn::audit::recorder::Need;
 use cairn::engine::browse::{Snapshot, SnapshotTree};
@@ -34,7 +34,7 @@ pub(crate) fn run(run: &Run, args: &DiffArgs) -> Result<Exit> {
     let filter = snapshots::filter(&args.filter)?;
     let Found { opened, snapshot, .. } = failover::open_snapshot(run, &name, &filter, args.site.site.as_deref())?;
     let second =
-        run.snapshots(&opened)?.resolve(&other, host_name().as_bytes(), &filter).cloned().map_err(|error| {
+        run.resolve(&run.snapshots(&opened)?, &other, &filter).cloned().map_err(|error| {
             Failure::from(error).while_trying(format!("find snapshot {other} in {}", run.named(&opened)))
         })?;
     let sides = [Asked { name, path, snapshot }, Asked { name: other, path: other_path, snapshot: second }];

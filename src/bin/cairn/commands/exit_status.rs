@@ -29,6 +29,7 @@ const COMMANDS: &[(&str, &[&[Exit]])] = &[
     ("diff", &[OPENS]),
     ("dump", &[OPENS, SKIPS]),
     ("find", &[OPENS]),
+    ("forget", &[OPENS, ADDS, MANAGES]),
     ("generate", &[]),
     ("init", &[OPENS, ADDS]),
     ("key", &[OPENS, ADDS, MANAGES]),

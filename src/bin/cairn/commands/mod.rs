@@ -10,6 +10,7 @@ mod diff;
 mod dump;
 mod exit_status;
 mod find;
+mod forget;
 mod generate;
 mod init;
 mod key;
@@ -118,6 +119,7 @@ fn dispatch(command: Command, mut settings: Settings, with: &Unattended, output:
         Command::Find(args) => find::run(&run, &args),
         Command::Diff(args) => diff::run(&run, &args),
         Command::Stats(args) => stats::run(&run, &args),
+        Command::Forget(args) => forget::run(&run, &args),
         Command::List(args) => list::run(&run, &args),
         Command::Cat(args) => cat::run(&run, &args),
         Command::Check(args) => with.around(&run, Section::Check, false, || check::run(&run, &args)),

@@ -4,7 +4,7 @@ use crate::args::{FilterArgs, SnapshotsArgs};
 use crate::exit::{Exit, Failure, Result};
 use crate::failover;
 use crate::output::shown;
-use crate::run::{Need, Opened, Run, host_name};
+use crate::run::{Need, Opened, Run};
 use crate::{sources, values};
 use cairn::engine::browse::{Snapshot, SnapshotFilter, Snapshots};
 use cairn::id::SessionId;
@@ -76,8 +76,7 @@ pub(crate) fn filter(args: &FilterArgs) -> Result<SnapshotFilter> {
 
 /// The id of the snapshot that a text names.
 pub(crate) fn resolve(run: &Run, opened: &Opened, text: &str, filter: &SnapshotFilter) -> Result<SessionId> {
-    run.snapshots(opened)?
-        .resolve(text, host_name().as_bytes(), filter)
+    run.resolve(&run.snapshots(opened)?, text, filter)
         .map(|snapshot| snapshot.id)
         .map_err(|error| Failure::from(error).while_trying(format!("find snapshot {text} in {}", run.named(opened))))
 }
@@ -94,7 +93,7 @@ pub(crate) fn choose(
         return Ok(all.matching(filter).cloned().collect());
     }
     let named = |name: &String| {
-        all.resolve(name, host_name().as_bytes(), filter).cloned().map_err(|error| {
+        run.resolve(all, name, filter).cloned().map_err(|error| {
             Failure::from(error).while_trying(format!("find snapshot {name} in {}", run.named(opened)))
         })
     };
