@@ -58,9 +58,7 @@ const READ: [(&str, Read); 8] = [
     }),
     ("dataset root", |bytes, place| dataset_root::decode(bytes, place, &fixtures::master()).map(|_| ())),
     ("session", |bytes, place| Session::decode(bytes, place, &fixtures::keys().index).map(|_| ())),
-    ("forget record", |bytes, place| {
-        ForgetRecord::decode(bytes, place, &fixtures::keys().index).map(|_| ())
-    }),
+    ("forget record", |bytes, place| ForgetRecord::decode(bytes, place, &fixtures::keys().index).map(|_| ())),
     ("segment", |bytes, place| segment::decode(bytes, place, &fixtures::keys().index).map(|_| ())),
     ("cell", |bytes, place| {
         let keys = fixtures::keys();
@@ -291,11 +289,9 @@ fn limits_of_objects() {
         assert_eq!(encoded.is_ok(), good, "host name of {len} bytes");
         assert_eq!(Session::decode_content(&session(len).encode_content()).is_ok(), good);
     }
-    for (host, reason, good) in [
-        (HOST_NAME_MAX, REASON_MAX, true),
-        (HOST_NAME_MAX + 1, 0, false),
-        (0, REASON_MAX + 1, false),
-    ] {
+    for (host, reason, good) in
+        [(HOST_NAME_MAX, REASON_MAX, true), (HOST_NAME_MAX + 1, 0, false), (0, REASON_MAX + 1, false)]
+    {
         let record = ForgetRecord { host_name: vec![b'h'; host], reason: vec![b'r'; reason], ..samples::forget() };
         let encoded = record.encode(&place, &keys.index, &samples::identity(), &random);
         assert_eq!(encoded.is_ok(), good, "{host} and {reason} bytes");

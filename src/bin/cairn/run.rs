@@ -438,7 +438,8 @@ impl Run {
     ) -> std::result::Result<&'a Snapshot, EngineError> {
         let snapshot = all.resolve(text, host_name().as_bytes(), filter)?;
         if all.is_forgotten(&snapshot.id) {
-            self.output.warn(&format!("snapshot {} was forgotten; its data may be pruned at any time", snapshot.id.short()));
+            self.output
+                .warn(&format!("snapshot {} was forgotten; its data may be pruned at any time", snapshot.id.short()));
         }
         Ok(snapshot)
     }

@@ -1,7 +1,7 @@
 //! What is to be kept.
 
-use crate::engine::forget::calendar::{self, Span};
 use crate::clock::Timestamp;
+use crate::engine::forget::calendar::{self, Span};
 use std::fmt;
 
 /// How many of a kind.
@@ -30,7 +30,7 @@ impl Count {
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number(number) => number.fmt(f),
+            Self::Number(number) => write!(f, "{number}"),
             Self::Unlimited => f.write_str("unlimited"),
         }
     }

@@ -33,10 +33,9 @@ pub(crate) fn run(run: &Run, args: &DiffArgs) -> Result<Exit> {
     let (other, other_path) = snapshots::split(&args.after)?;
     let filter = snapshots::filter(&args.filter)?;
     let Found { opened, snapshot, .. } = failover::open_snapshot(run, &name, &filter, args.site.site.as_deref())?;
-    let second =
-        run.resolve(&run.snapshots(&opened)?, &other, &filter).cloned().map_err(|error| {
-            Failure::from(error).while_trying(format!("find snapshot {other} in {}", run.named(&opened)))
-        })?;
+    let second = run.resolve(&run.snapshots(&opened)?, &other, &filter).cloned().map_err(|error| {
+        Failure::from(error).while_trying(format!("find snapshot {other} in {}", run.named(&opened)))
+    })?;
     let sides = [Asked { name, path, snapshot }, Asked { name: other, path: other_path, snapshot: second }];
     let fields = json!({"snapshot": sides[0].snapshot.id.to_string(), "other": sides[1].snapshot.id.to_string()});
     let record = run.begin(&opened, Beginning { need: Need::Read, operation: "diff", purpose: "", fields })?;

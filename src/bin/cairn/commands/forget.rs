@@ -118,11 +118,8 @@ fn forget(run: &Run, args: &ForgetArgs, opened: &Opened, plan: &Plan, ids: &[Ses
         let context = run.context(opened, Arc::new(Silent), Arc::new(Unrecorded));
         let forgetting =
             Forgetting { snapshots: ids, reason: &plan.reason, host_name: &host_name(), identity: &identity };
-        write_records(&context, &forgetting).map_err(|error| {
-            Failure::from(error)
-                .while_trying(format!("forget snapshots of {}", run.named(opened)))
-                .with_hint("some may be forgotten already: run the same command again")
-        })
+        write_records(&context, &forgetting)
+            .map_err(|error| Failure::from(error).while_trying(format!("forget snapshots of {}", run.named(opened))))
     });
     let fields = json!({"snapshots": ended.as_ref().ok()});
     record.end(ended.map(|_| Exit::Done), fields).map(|_| ())
@@ -224,7 +221,8 @@ fn table(results: &mut Results<'_>, group: &Group, has_name: bool) -> Result<()>
 fn object(group: &Group) -> Value {
     let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
     let list = |list: &Vec<Vec<u8>>| list.iter().map(text).collect::<Vec<_>>();
-    let reason = |kept: &Kept<Snapshot>| json!({"snapshot": snapshots::object(&kept.snapshot), "matches": kept.reasons});
+    let reason =
+        |kept: &Kept<Snapshot>| json!({"snapshot": snapshots::object(&kept.snapshot), "matches": kept.reasons});
     json!({
         "host": group.host.as_ref().map(text),
         "paths": group.paths.as_ref().map(list),
