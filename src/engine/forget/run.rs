@@ -24,7 +24,7 @@ pub struct Forgetting<'a> {
 
 /// The longest beginning of a text that has at most so many bytes.
 fn cut(text: &str, bytes_max: usize) -> Vec<u8> {
-    text[..text.floor_char_boundary(bytes_max)].as_bytes().to_vec()
+    text.as_bytes()[..text.floor_char_boundary(bytes_max)].to_vec()
 }
 
 /// Forgets snapshots: a record for each, none of which is ever changed. One that is there already is as good. Returns how many
